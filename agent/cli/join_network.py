@@ -6,10 +6,13 @@ a doorbell that has an owner: the custodian asked for `owned` once, and only `do
 
 A code on the memory card (`doorward.setup` on the boot partition) counts with an owner too, for a new router or a lost
 phone: a person with the card can change the software anyway. It gives no name, because the phones know the present one.
+If such a file does not work, a text beside it says why (`agent.cli.card_report`), and the board's light flashes. A code
+that did not join counts again, so the same file can be tried again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -21,6 +24,7 @@ from typing import Final
 
 import click
 
+from agent.cli import card_report
 from agent.cli.frame import BOOT_FOLDERS
 from agent.core.setup_code import SetupCode, parse_setup_code
 from agent.core.setup_state import LONGEST_TEXT, SetupState
@@ -32,10 +36,14 @@ __all__ = ["forget_set_up", "join_network", "keyfile"]
 
 _RUN = Path("/run/doorward")
 _ETC = Path("/etc/doorward")
-_ON_CARD: Final = "doorward.setup"
 _CODES: Final = "card-codes"
 """A file in /etc/doorward: the ids of codes that were on the card, each of which counts once."""
 _MOST_IDS_BYTES: Final = 1 << 16
+_CARD_OUTCOME: Final = "card-outcome"
+"""A file in /run/doorward/network: why the file of the card did not work, for the board's light."""
+_FOLDER: Final = "folder"
+"""A file in /run/doorward/card: the folder in which the file of the card was."""
+_MOST_ON_CARD_BYTES: Final = 4096
 _COUNTRY: Final = "wifi-country"
 """A file in /etc/doorward: the Wi-Fi's country, for cards whose boot partition is read-only."""
 _CONNECTIONS = Path("/etc/NetworkManager/system-connections")
@@ -79,11 +87,11 @@ def join_network(run_: Path, etc: Path, connections: Path, take_card: bool, boot
     A doorbell with an owner ignores every QR code.
     """
     if take_card:
-        _take_card(boot, run_ / "card" / "code", etc / _CODES)
+        _take_card(boot, run_, etc / _CODES)
         return
     by_card = _code_in(run_ / "card" / "code")
     if by_card is not None:
-        _join_by_card(by_card, run_ / "network", etc, connections)
+        _join_by_card(by_card, run_, etc, connections)
     if (run_ / "setup" / "owned").exists():
         files.write(etc / OWNED, b"This doorbell has an owner. No QR code changes its network.\n")
         (run_ / "setup" / "owned").unlink(missing_ok=True)
@@ -97,6 +105,7 @@ def join_network(run_: Path, etc: Path, connections: Path, take_card: bool, boot
         renamed = state is SetupState.JOINED and _rename(etc / "doorward.toml", code.name)
         moved = state is SetupState.JOINED and _set_time_zone(etc / "doorward.toml", code.zone)
         _report(run_ / "network" / "outcome", code, state)
+        (run_ / "network" / _CARD_OUTCOME).unlink(missing_ok=True)
         click.echo(f"Set-up code {code.id}: {state.value}.")
         _restart(renamed=renamed, moved=moved)
 
@@ -114,25 +123,34 @@ def forget_set_up(etc: Path, connections: Path | None = None) -> bool:
     return known
 
 
-def _take_card(boot: tuple[Path, ...], waiting: Path, known: Path) -> None:
+def _take_card(boot: tuple[Path, ...], run_: Path, known: Path) -> None:
     """Takes the file from the boot partition. Each code counts once, also if the partition cannot be written."""
     from agent.errors import FormatError
 
-    source = next((folder / _ON_CARD for folder in boot if (folder / _ON_CARD).is_file()), None)
-    if source is None:
+    folder = next((each for each in boot if (each / card_report.ON_CARD).is_file()), None)
+    if folder is None:
         return
+    source, waiting = folder / card_report.ON_CARD, run_ / "card" / "code"
+    told = ""
     try:
-        text = read_regular(source, LONGEST_TEXT + 2).decode("ascii").strip()
+        told = read_regular(source, _MOST_ON_CARD_BYTES).decode(
+            "ascii"
+        )  # a file of several lines is longer than a code
+        text = told.strip()
         code = parse_setup_code(text)
     except (OSError, UnicodeDecodeError, FormatError) as error:
         click.echo(f"{source} is no set-up code: {error}", err=True)
+        _tell_card(folder, card_report.faults_in(told) or card_report.NO_CODE)
+        _note(run_ / "network" / _CARD_OUTCOME, f"- {SetupState.FAILED.value}\n".encode())
         return
-    before = (files.read_if_there(known, _MOST_IDS_BYTES) or b"").decode("ascii").split()
+    before = _codes_in(known)
     if code.id in before:
         click.echo("This set-up code was taken before; nothing is changed.")
+        _tell_card(folder, card_report.USED_BEFORE)
         return
     files.write(known, "\n".join([*before[-100:], code.id, ""]).encode(), secret=True)
     waiting.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.write(waiting.with_name(_FOLDER), os.fsencode(folder))
     files.write(waiting, text.encode("ascii"), secret=True)
     try:
         source.unlink()  # it holds the password of the Wi-Fi
@@ -140,16 +158,38 @@ def _take_card(boot: tuple[Path, ...], waiting: Path, known: Path) -> None:
         click.echo(f"{source} cannot be removed ({error.strerror}). Remove it: it holds your password.", err=True)
 
 
-def _join_by_card(code: SetupCode, network: Path, etc: Path, connections: Path) -> None:
-    state = _join(code, etc, connections)
+def _codes_in(known: Path) -> list[str]:
+    return (files.read_if_there(known, _MOST_IDS_BYTES) or b"").decode("ascii").split()
+
+
+def _tell_card(folder: Path, said: tuple[str, str] | None) -> None:
+    """Writes the report beside the file, or removes that of an earlier start if there is nothing to say."""
+    try:
+        if said is None:
+            card_report.remove_report(folder)
+        else:
+            card_report.write_report(folder, said)
+    except OSError as error:
+        click.echo(f"{folder / card_report.REPORT} cannot be written ({error.strerror}).", err=True)
+
+
+def _join_by_card(code: SetupCode, run_: Path, etc: Path, connections: Path) -> None:
+    state, network = _join(code, etc, connections), run_ / "network"
     click.echo(f"Set-up code {code.id} of the card: {state.value}.")
-    if state is not SetupState.JOINED:
+    folder = run_ / "card" / _FOLDER
+    has_joined = state is SetupState.JOINED
+    with contextlib.suppress(OSError):
+        said = None if has_joined else card_report.state_in_words(state)
+        _tell_card(Path(os.fsdecode(folder.read_bytes())), said)
+        folder.unlink()
+    if not has_joined:
+        # The same file may be tried again, for example after the router has been switched on.
+        left = [each for each in _codes_in(etc / _CODES) if each != code.id]
+        files.write(etc / _CODES, "\n".join([*left, ""]).encode(), secret=True)
+        _note(network / _CARD_OUTCOME, f"{code.id} {state.value}\n".encode())
         return
-    network.mkdir(parents=True, exist_ok=True)
-    path = network / "card"
-    files.write(path, replace(code, ssid="", password="").text().encode("ascii"), secret=True)
-    os.chown(path, -1, network.stat().st_gid)  # the custodian's group
-    path.chmod(0o640)
+    (network / _CARD_OUTCOME).unlink(missing_ok=True)
+    _note(network / "card", replace(code, ssid="", password="").text().encode("ascii"))
     renamed = not (etc / OWNED).exists() and _rename(etc / "doorward.toml", code.name)
     _restart(renamed=renamed, moved=_set_time_zone(etc / "doorward.toml", code.zone))
 
@@ -160,6 +200,14 @@ def _restart(*, renamed: bool, moved: bool) -> None:
         _run("systemctl", "--no-block", "try-restart", *_BY_LOCAL_TIME)
     if renamed or moved:
         _run("systemctl", "--no-block", "restart", _CUSTODIAN)
+
+
+def _note(path: Path, data: bytes) -> None:
+    """Writes a file that the custodian may read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, data, secret=True)
+    os.chown(path, -1, path.parent.stat().st_gid)  # the custodian's group
+    path.chmod(0o640)
 
 
 def _code_in(path: Path) -> SetupCode | None:

@@ -11,6 +11,7 @@ setup/began    the code that counted last, and since when on the boot clock: a c
 setup/state    how far the set-up is, for the board's own light (firmware_bridge/board_light.py)
 setup/owned    asks root to refuse every later code, because the doorbell has an owner
 network/outcome   of root: the id of a code and what became of it
+network/card-outcome   of root: why the code on the memory card did not join, for the board's light
 network/card   of root: a code from the memory card, without network and password. It lets one browser in, also with an
                owner, as a printed code does: a person with the card has the doorbell
 
@@ -56,6 +57,7 @@ class CameraSetup:
         self._shown = runtime / "setup" / "state"
         self._outcome = runtime / "network" / "outcome"
         self._card = runtime / "network" / "card"
+        self._card_outcome = runtime / "network" / "card-outcome"
         self._card_used = runtime / "setup" / "card-used"
         self._clock = clock
         self._has_owner = has_owner
@@ -73,6 +75,8 @@ class CameraSetup:
         self._before = ""
         """The id of the code that counted before this process started."""
         self._told_root = False
+        self._card_told: tuple[str, SetupState] | None = None
+        """The failure of the card that the light shows."""
         self._resume()
 
     def take(self, text: str) -> SetupState:
@@ -130,6 +134,7 @@ class CameraSetup:
         if self._has_owner() and not self._is_cards:
             self._code = None
             return SetupState.OFF
+        self._look_at_failed_card()
         if self._state is SetupState.JOINING:
             self._look_at_outcome()
         if self._state is SetupState.JOINED and self._age_s() > CODE_LIFE_S:
@@ -150,6 +155,14 @@ class CameraSetup:
         self._code, self._is_used, self._is_cards = code, False, True
         self._let_in_from_now()
 
+    def _look_at_failed_card(self) -> None:
+        """Shows a failure of the card while the camera looks for a code. A QR code that is tried later counts more."""
+        found = self._read_outcome(self._card_outcome)
+        if found is None or found == self._card_told or not self._state.reads or not found[1].reads:
+            return
+        self._card_told = found
+        self._enter(found[1])
+
     def _was_used(self, code: SetupCode) -> bool:
         with contextlib.suppress(OSError):
             return self._card_used.read_bytes() == code.id.encode("ascii")
@@ -157,7 +170,7 @@ class CameraSetup:
 
     def _look_at_outcome(self) -> None:
         assert self._code is not None  # noqa: S101 — a state of joining has one
-        found = self._read_outcome()
+        found = self._read_outcome(self._outcome)
         if found is not None and found[0] == self._code.id:
             if found[1] is SetupState.JOINED:
                 self._let_in_from_now()
@@ -186,9 +199,9 @@ class CameraSetup:
         except (OSError, ValueError):
             return None
 
-    def _read_outcome(self) -> tuple[str, SetupState] | None:
+    def _read_outcome(self, path: Path) -> tuple[str, SetupState] | None:
         try:
-            words = self._outcome.read_bytes()[:_MOST_OUTCOME_BYTES].decode("ascii").split()
+            words = path.read_bytes()[:_MOST_OUTCOME_BYTES].decode("ascii").split()
             return words[0], SetupState(words[1])
         except (OSError, ValueError, IndexError):
             return None

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from agent.cli.card_report import REPORT
 from agent.cli.join_network import forget_set_up, join_network, keyfile
 from agent.config import load
 from agent.core.setup_code import SetupCode, parse_setup_code
@@ -64,6 +65,16 @@ class Machine:
     def nmcli_says(self, words: str, status: int) -> None:
         (self.folder / "said").write_text(words)
         (self.folder / "status").write_text(str(status))
+
+    @property
+    def report(self) -> str:
+        path = self.folder / "boot" / REPORT
+        return path.read_text(encoding="utf-8-sig") if path.exists() else ""
+
+    @property
+    def card_outcome(self) -> str:
+        path = self.folder / "run" / "network" / "card-outcome"
+        return path.read_text() if path.exists() else ""
 
     @property
     def called(self) -> list[str]:
@@ -300,11 +311,75 @@ def test_a_code_on_the_card_that_does_not_join_lets_nothing_in(machine: Machine)
     assert not machine.connection.exists()
 
 
-@pytest.mark.parametrize("text", ["", "DW1:", "x" * 10_000, "\xff"])
-def test_another_file_on_the_card_changes_nothing(machine: Machine, text: str) -> None:
+@pytest.mark.parametrize(
+    ("said", "state", "words"),
+    [
+        ("Secrets were required", "wrong-password", "The Wi-Fi refused the password"),
+        ("The Wi-Fi network could not be found", "no-network", "found no Wi-Fi of the name"),
+        ("IP configuration could not be reserved", "no-address", "gave the doorbell no address"),
+        ("Timeout expired", "failed", "could not join the Wi-Fi"),
+    ],
+)
+def test_the_card_and_the_light_say_why_its_code_did_not_join_and_the_same_file_is_tried_again(
+    machine: Machine, said: str, state: str, words: str
+) -> None:
+    machine.nmcli_says(said, 4)
+    before = os.umask(0o077)  # as in the unit
+    machine.start_with_card(MINE.text())
+    os.umask(before)
+    assert words in machine.report
+    assert machine.report.startswith("English\n")
+    assert "Deutsch" in machine.report
+    assert "العربية" in machine.report
+    assert not any(secret in machine.report for secret in (MINE.password, MINE.ssid, MINE.name, MINE.pairing_code))
+    assert machine.card_outcome == f"{MINE.id} {state}\n"
+    assert (machine.folder / "run" / "network" / "card-outcome").stat().st_mode & 0o777 == 0o640
+    machine.nmcli_says("", 0)
+    assert "joined" in machine.start_with_card(MINE.text())
+    assert machine.connection.exists()
+    assert (machine.report, machine.card_outcome) == ("", "")
+    assert "taken before" in machine.start_with_card(MINE.text())
+    assert "was used before" in machine.report
+
+
+def test_a_qr_code_that_joins_ends_what_the_light_says_of_the_card(machine: Machine) -> None:
+    machine.nmcli_says("Secrets were required", 4)
+    machine.start_with_card(MINE.text())
+    machine.nmcli_says("", 0)
+    machine.ask(SetupCode(b"q" * 16, "Huis", "another one", "front-door").text())
+    assert machine.card_outcome == ""
+
+
+def test_a_card_that_takes_no_report_stops_nothing(machine: Machine) -> None:
+    machine.nmcli_says("Secrets were required", 4)
+    (machine.folder / "boot" / REPORT).mkdir(parents=True)
+    assert "cannot be written" in machine.start_with_card(MINE.text())
+    assert machine.card_outcome.endswith("wrong-password\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "Line 1 of doorward.setup is no set-up code"),
+        ("DW1:", "Line 1 of doorward.setup is no set-up code"),
+        ("x" * 10_000, "Line 1 of doorward.setup is no set-up code"),
+        ("\xff", "Line 1 of doorward.setup is no set-up code"),
+        (MINE.text()[:-1], "Line 1 of doorward.setup is no set-up code"),
+        (f"{MINE.text()}\n\nssid=Huis\n", "Line 3 of doorward.setup does not belong there"),
+    ],
+)
+def test_another_file_on_the_card_changes_nothing_and_the_card_says_which_line_is_wrong(
+    machine: Machine, text: str, fault: str
+) -> None:
     machine.start_with_card(text)
     assert machine.called == []
     assert not (machine.folder / "run" / "card" / "code").exists()
+    assert fault in machine.report
+    assert machine.card_outcome == "- failed\n"
+    assert MINE.password not in machine.report
+    machine.start_with_card(MINE.text())
+    assert machine.connection.exists()
+    assert (machine.report, machine.card_outcome) == ("", "")
 
 
 def test_a_start_without_a_code_on_the_card_changes_nothing(machine: Machine) -> None:

@@ -282,6 +282,33 @@ def test_a_code_on_the_card_ends_after_a_quarter_of_an_hour_and_opens_no_way_for
     assert house.wish is None
 
 
+def card_fails(house: House, state: str, of: str = MINE.id) -> None:
+    (house.run / "network" / "card-outcome").write_text(f"{of} {state}\n")
+
+
+def test_the_light_shows_why_the_code_on_the_card_did_not_join_and_the_camera_looks_for_another(house: House) -> None:
+    card_fails(house, "wrong-password")
+    assert house.setup.take("") is SetupState.WRONG_PASSWORD
+    assert (house.run / "setup" / "state").read_text() == "wrong-password\n"
+    card_fails(house, "no-network")
+    assert house.setup.take("") is SetupState.NO_NETWORK
+    house.joined(STRANGERS)
+    house.boot_s += CODE_LIFE_S + 1
+    assert house.setup.take("") is SetupState.WAITING, "the old failure is told no second time"
+
+
+@pytest.mark.parametrize("said", ["joined", "joining", "off", "", "elsewhere"])
+def test_the_card_s_failure_is_a_failure_and_nothing_else(house: House, said: str) -> None:
+    card_fails(house, said)
+    assert house.setup.take("") is SetupState.WAITING
+
+
+def test_with_an_owner_the_light_says_nothing_of_the_card(house: House) -> None:
+    house.owner = True
+    card_fails(house, "wrong-password")
+    assert house.setup.take("") is SetupState.OFF
+
+
 def test_a_file_of_the_card_without_sense_is_ignored(house: House) -> None:
     house.owner = True
     for data in (b"", b"DW1:", b"\xff", MINE.text()[:-1].encode()):

@@ -269,6 +269,9 @@ def test_what_root_does_with_a_set_up_code_is_shut_in() -> None:
     written = " ".join(re.findall(r"^ReadWritePaths=(.*)$", text, re.MULTILINE)).split()
     assert "/var/lib/doorward" not in " ".join(written)
     assert "/etc" not in written
+    assert {"-/boot/firmware", "-/boot", "-/bootfs"} <= set(written), "for the report about the code on the card"
+    first = re.findall(r"^ReadWritePaths=(.*)$", (SYSTEMD / "doorward-first-boot.service").read_text(), re.MULTILINE)
+    assert {"/run/doorward/card", "/run/doorward/network"} <= set(first[0].split())
     path = (SYSTEMD / "doorward-join.path").read_text()
     assert re.findall(r"^PathExists=(.*)$", path, re.MULTILINE) == [
         "/run/doorward/setup/code", "/run/doorward/setup/owned", "/run/doorward/card/code",
