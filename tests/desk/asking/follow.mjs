@@ -25,7 +25,11 @@ const page = (state, { content = WORDS, every = "4", inUse = false } = {}) => ({
   parts: [part("state", state ?? "ended"), part("next", `steps of ${state}`, inUse)],
 });
 
-/** @param {{ shown: object, answers: object[] }} options `answers`: what the desk says to each look, or an error */
+/**
+ * `answers`: what the desk says to each look, or an error.
+ *
+ * @param {{ shown: ReturnType<typeof page>, answers: any[] }} options
+ */
 function open({ shown, answers }) {
   const timers = [];
   const heard = {};

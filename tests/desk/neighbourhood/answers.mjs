@@ -7,6 +7,7 @@ import { fragmentOf, keyIn, keyOf, recipientOf } from "../../../desk/web/neighbo
 
 const asked = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const key = await keyIn(`#${fragmentOf(await keyOf(unbase64(asked.seed)))}`);
+if (!key) throw new Error("the fragment holds no key");
 const found = { recipient: await recipientOf(key), token: key.token, answers: {} };
 for (const { name, request, signer, id, device, parts } of asked.answers) {
   try {
