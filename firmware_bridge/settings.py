@@ -124,7 +124,7 @@ def load(path: Path) -> tuple[PanelConfig, BoardConfig]:
     remedy = f"See what is wrong with:  doorward config check {path}"
     try:
         with path.open("rb") as file:
-            tables = tomllib.loads(file.read(_MOST_BYTES).decode())
+            tables = tomllib.loads(file.read(_MOST_BYTES).decode("utf-8-sig"))
         panel = msgspec.convert(tables.get("panel", {}), PanelConfig, dec_hook=_path)
         board = msgspec.convert(tables.get("board", {}), BoardConfig, dec_hook=_path)
     except (OSError, ValueError, RecursionError) as error:

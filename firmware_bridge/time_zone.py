@@ -43,7 +43,7 @@ def zone_in(path: Path) -> str:
     """Returns `device.time_zone` of a configuration file, for the bridge. Raises `BridgeError`."""
     try:
         with path.open("rb") as file:
-            found = tomllib.loads(file.read(_MOST_BYTES).decode()).get("device", {}).get("time_zone", "")
+            found = tomllib.loads(file.read(_MOST_BYTES).decode("utf-8-sig")).get("device", {}).get("time_zone", "")
     except (OSError, ValueError, RecursionError, AttributeError) as error:
         remedy = f"See what is wrong with:  doorward config check {path}"
         raise BridgeError(f"The time zone in {path} cannot be read: {error}.", remedy=remedy) from error

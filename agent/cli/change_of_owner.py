@@ -261,7 +261,7 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
 
 def _left_in(config: Path) -> str:
     """Returns the parts of a configuration that reveal the former owner, or still serve that household."""
-    tables = tomllib.loads(config.read_text(encoding="utf-8"))
+    tables = tomllib.loads(config.read_text(encoding="utf-8-sig"))
     found = [in_words("its place")] if "position" in tables.get("device", {}) else []
     found += [f"[{name}]" for name in _OF_A_HOUSEHOLD if name in tables]
     keys = (("camera", "url"), ("page", "domain"), ("speaker", "replies"))

@@ -256,7 +256,7 @@ def verify(places: Places) -> int:
 
 def _resume_trial(places: Places, versions: Versions, system: System, name: str) -> int:
     try:
-        text = places.configuration.read_text(encoding="utf-8", errors="replace")
+        text = places.configuration.read_text(encoding="utf-8-sig", errors="replace")
         runs_well = versions.count_boot() <= _BOOTS_ON_TRIAL and _start(places, system, text, is_update=True)
     except _FAILURES as error:
         _tell(error)
@@ -373,7 +373,7 @@ def uninstall(places: Places, *, purge: bool) -> int:
 def leave_home(places: Places) -> None:
     """Removes the doorbell from Home Assistant, if it is there. An unreachable broker does not stop the removal."""
     try:
-        configured = "home_assistant" in tomllib.loads(places.configuration.read_text())
+        configured = "home_assistant" in tomllib.loads(places.configuration.read_text(encoding="utf-8-sig"))
     except (OSError, tomllib.TOMLDecodeError):
         return
     if not configured:
@@ -414,7 +414,7 @@ def _sound_name(versions: Versions, name: str) -> str:
 def _configuration(places: Places, source: Path, answer_file: Path | None) -> str:
     """The text that is there, or that will be: asked for before anything is made, because the camera decides what."""
     if places.configuration.exists():
-        return places.configuration.read_text(encoding="utf-8", errors="replace")
+        return places.configuration.read_text(encoding="utf-8-sig", errors="replace")
     return answers.configuration((source / "config" / "doorward.toml").read_text(), answer_file)
 
 
@@ -459,7 +459,7 @@ def _show_journal() -> None:
 
 
 def _farewell(places: Places, system: System) -> None:
-    tables = tomllib.loads(places.configuration.read_text())
+    tables = tomllib.loads(places.configuration.read_text(encoding="utf-8-sig"))
     page = tables.get("page")
     state = (
         "Doorward is installed and runs." if system.alive else "Doorward is installed; it starts with the next boot."

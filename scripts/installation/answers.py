@@ -25,7 +25,7 @@ def configuration(template: str, answers: Path | None) -> str:
     """The text of /etc/doorward/doorward.toml."""
     if answers is not None:
         try:
-            return answers.read_text(encoding="utf-8")
+            return answers.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             fail(f"The answers {answers} cannot be read: {error}.", "give the path of a TOML file.")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -113,7 +113,7 @@ class System:
 
         It writes nothing if nothing changes, because the system's partition of a card may be read-only.
         """
-        tables = tomllib.loads(self._places.configuration.read_text())
+        tables = tomllib.loads(self._places.configuration.read_text(encoding="utf-8-sig"))
         wanted = {
             "custodian-page": "page" in tables,
             "recorder-sound": tables.get("sound", {"kind": ""}).get("kind", "alsa") == "alsa",
@@ -278,7 +278,7 @@ class System:
 
     def _has_network_camera(self) -> bool:
         try:
-            camera = tomllib.loads(self._places.configuration.read_text())["camera"]
+            camera = tomllib.loads(self._places.configuration.read_text(encoding="utf-8-sig"))["camera"]
         except (OSError, ValueError, KeyError):
             return False
         return bool(camera.get("kind") == "rtsp")

@@ -173,6 +173,8 @@ def test_a_reset_names_each_part_of_the_configuration_that_still_serves_its_form
     file = tmp_path / "doorward.toml"
     file.write_text("[device]\nname = 'Door'\n[page]\nport = 8443\n[camera]\nkind = 'pi'\n[clips]\n[speaker]\n")
     assert change_of_owner._left_in(file) == ""
+    file.write_text("\ufeff[backup]\nfolder = '/srv'\n")
+    assert change_of_owner._left_in(file) == "[backup]", "with the mark that editors put in front of UTF-8"
     tables = ("broker", "remote", "alerts", "home_assistant", "installer", "witness", "backup")
     file.write_text(
         "[device]\nposition = {latitude = 1.0, longitude = 2.0}\n[camera]\nurl = 'rtsp://me:word@10.0.0.9/'\n"

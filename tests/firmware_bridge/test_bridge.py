@@ -169,6 +169,13 @@ def test_the_live_led_follows_the_agent_and_goes_dark_with_the_privacy_switch(ru
     until(lambda: not running.lines.on[Output.LIVE_LED])
 
 
+def test_a_mark_that_editors_put_in_front_of_utf8_stops_no_bridge(tmp_path: Path) -> None:
+    """`config check` calls such a file right, and without a bridge the privacy switch counts as on."""
+    path = tmp_path / "doorward.toml"
+    path.write_text("\ufeff[panel]\nstatus_led = 25\n")
+    assert load(path)[0].pins()[Output.STATUS_LED] == 25
+
+
 @pytest.mark.parametrize("word", ["false", '"off"', '""', "-1", "17", '24\nactive_low = ["recording_led"]'])
 def test_the_recording_led_can_be_moved_and_not_left_out_or_turned_round(tmp_path: Path, word: str) -> None:
     path = tmp_path / "doorward.toml"

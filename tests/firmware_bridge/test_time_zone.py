@@ -36,7 +36,12 @@ def test_a_process_takes_the_zone_and_keeps_the_machines_if_it_is_unknown() -> N
 
 @pytest.mark.parametrize(
     ("text", "zone"),
-    [('[device]\ntime_zone = "Asia/Tokyo"\n', "Asia/Tokyo"), ("", ""), ("[device]\ntime_zone = 1", "")],
+    [
+        ('[device]\ntime_zone = "Asia/Tokyo"\n', "Asia/Tokyo"),
+        ("", ""),
+        ("[device]\ntime_zone = 1", ""),
+        ("\ufeff[device]\ntime_zone = 'UTC'", "UTC"),
+    ],
 )
 def test_the_bridge_reads_it_from_the_same_file(tmp_path: Path, text: str, zone: str) -> None:
     path = tmp_path / "doorward.toml"

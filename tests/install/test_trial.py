@@ -379,7 +379,8 @@ def test_the_updater_gets_source_and_root_and_nothing_else(places: Places, capsy
     places.etc.mkdir(parents=True)
     (places.etc / "root.json").write_text('{"signed": {}}')
     places.configuration.write_text(
-        '[device]\nposition = { latitude = 1.0, longitude = 2.0 }\n[updates]\nsource = "https://x.example"\n'
+        # With the mark that some editors put in front of UTF-8. `config check` calls such a file right.
+        '\ufeff[device]\nposition = { latitude = 1.0, longitude = 2.0 }\n[updates]\nsource = "https://x.example"\n'
         'root = "root.json"\n'
     )
     System(places).apply_options()
