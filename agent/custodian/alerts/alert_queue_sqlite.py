@@ -70,7 +70,6 @@ _ALL: Final[tuple[tuple[str, tuple[type, ...], str], ...]] = (
 )
 """For each table: the query that reads it, the types of its rows, and the statement that copies them into another
 file."""
-_FORMAT: Final = 1
 _TOLD_KEPT = 10_000
 _MEMORY: Final = ":memory:"
 _TRY_AGAIN_S: Final = 60.0
@@ -307,8 +306,6 @@ def _opened(path: str) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.executescript(_SCHEMA)
-        if db.execute("PRAGMA user_version").fetchone() != (_FORMAT,):  # a full disk must still open
-            db.execute(f"PRAGMA user_version={_FORMAT}")
     except (sqlite3.Error, UnicodeDecodeError) as error:
         db.close()
         raise (error if isinstance(error, sqlite3.Error) else MalformedDatabase("a schema that is no text")) from error

@@ -893,9 +893,9 @@ def test_a_disk_that_refuses_is_tried_once_a_minute(tmp_path: Path, monkeypatch:
 
 def test_each_transaction_is_flushed_and_the_file_belongs_to_one_process(tmp_path: Path) -> None:
     with closing(SqliteAlertQueue(tmp_path / "alerts.sqlite")) as queue:
-        pragmas = ("locking_mode", "journal_mode", "synchronous", "user_version")
+        pragmas = ("locking_mode", "journal_mode", "synchronous")
         found = [queue._db.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
-        assert found == ["exclusive", "wal", 2, 1]
+        assert found == ["exclusive", "wal", 2]
         for text in ("one", "two"):
             queue.add([QueuedAlert(0, "Ann", AlertPriority.SOON, text, 1, "/live")], ())
         assert [each.id for each in queue.waiting("Ann", 9)] == [1, 2]
