@@ -13,6 +13,7 @@ folder: a SQLite database, and for each organisation the folder of a requester (
 `tips`         tips and bulletins                              `trust`       a trust root's bundles
 `numbers`      public page of numbers                          `api`         interface for case-management systems
 `reminders`    what ends soon, on the page and by mail         `reasons`     reasons of the doors' code, translated
+`storage`      PostgreSQL and an S3 store for several machines
 `neighbourhood`  public bulletins; tips, requests and notices of people without an account, and their moderators
 
 Each app has models, thin views, and modules named for what they do. Views look objects up only within the

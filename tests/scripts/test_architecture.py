@@ -65,6 +65,14 @@ def test_every_package_and_module_below_agent_is_in_the_table_of_folders() -> No
     assert {f"agent/{path.name}" for path in below if path.name != "__init__.py"} - listed == set()
 
 
+def test_the_desk_s_docstring_lists_each_of_its_packages() -> None:
+    """CONTRIBUTING.md sends a newcomer there for the app that holds a subject."""
+    told = ast.get_docstring(ast.parse((ROOT / "desk" / "__init__.py").read_text())) or ""
+    packages = {path.parent.name for path in (ROOT / "desk").glob("*/__init__.py")}
+    assert len(packages) > 10
+    assert packages - set(re.findall(r"`(\w+)` ", told)) == set()
+
+
 def test_the_number_of_planted_imports_is_the_true_one() -> None:
     assert f"plants {len(PLANTS)} forbidden imports and sees each one refused ({len(KEPT)} in `make test`)" in TEXT
 
