@@ -14,7 +14,7 @@ import pytest
 from agent.clients.owner.keys import OwnerKeys
 from agent.wire import strictjson
 from tests.browser.home import Home
-from tests.browser.house import PASSPHRASE
+from tests.browser.house import PASSPHRASE, a_house, phones
 from tests.scenarios.street import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
@@ -43,6 +43,25 @@ def test_a_phone_that_slept_with_the_page_open_is_locked_at_the_first_tap(home: 
     assert found == {"path": "/timeline", "pictures": 0}
     people.unlock("ana")
     assert people.browser.troubles("ana") == []
+
+
+def test_the_steps_after_the_set_up_lock_as_all_pages_do(tmp_path: Path) -> None:
+    """They hold the passphrase that was just chosen, and never locked."""
+    with a_house(tmp_path, None) as house, phones(house, tmp_path) as people:
+        people.pair("ana")
+        people.claim("ana")
+        people.run(
+            "ana",
+            """await page.getByRole("button", {name: "Set up the rest"}).click();
+               await page.locator("main .rest").waitFor();
+               await page.evaluate(() => {
+                 const now = Date.now;
+                 Date.now = () => now() + 16 * 60_000;
+               });
+               await page.keyboard.press("Tab");"""
+            + LOCKED,
+        )
+        assert people.run("ana", 'return page.locator("main .rest").count();') == 0
 
 
 def test_locking_one_window_locks_the_others_and_removing_the_keys_does_too(home: Home) -> None:

@@ -9,7 +9,7 @@ import pytest
 from agent.clients.requester.receiving_service import ReceiverEvent, ReceiverEventKind
 from agent.wire.fields import Kind
 from tests.browser.browser import require_browser
-from tests.browser.house import a_house, phones
+from tests.browser.house import PASSPHRASE, a_house, phones
 from tests.scenarios.street import Asker, beginning_of, until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser]
@@ -26,7 +26,16 @@ def test_an_owner_sets_up_reviews_shares_and_sees_the_receipt_without_a_command_
     with a_house(tmp_path, film) as house, phones(house, tmp_path, kind) as people:
         # A new doorbell is claimed with the printed code; keys and kit are made in the browser.
         people.pair("ana")
+        people.run(
+            "ana",
+            """await page.evaluate(() => {
+                 globalThis.kept = 0;
+                 StorageManager.prototype.persist = async () => { globalThis.kept += 1; return true; };
+               });""",
+        )
         kit = people.claim("ana")
+        # A browser may forget a page that was not opened for weeks, and its keys with it.
+        assert people.run("ana", "return page.evaluate(() => globalThis.kept);") == 1, "asked to keep the keys"
         assert kit.startswith("AGE-SECRET-KEY-PQ-1")
         assert house.control("status")["owners"] == ["owner-1"]
 
@@ -73,6 +82,37 @@ def test_an_owner_sets_up_reviews_shares_and_sees_the_receipt_without_a_command_
         assert not before["contact"]
         assert before["clips"] >= 1
         people.tick_first_clip("ana")
+        # Requests of one requester look alike: the question names time and case, for footage and for its existence
+        # alone. If the answer to the signature is lost, the dialog takes no second one.
+        assert people.browser.troubles("ana") == []
+        lost = people.run(
+            "ana",
+            """const dialog = page.getByRole("dialog"), which = /^Recorded .*, for case 2026-1177\\.$/;
+               const share = page.getByRole("button", {name: "Share what I chose"});
+               await page.locator("input[type=radio][value=exists]").check();
+               await share.click();
+               await dialog.getByText(which).waitFor();
+               await dialog.getByRole("button", {name: "Cancel"}).click();
+               await page.locator("input[type=radio][value=clips]").check();
+               await share.click();
+               await dialog.getByText(which).waitFor();
+               await page.context().route("**/api/statement", (route) => route.abort());
+               await dialog.getByLabel("Passphrase").fill(args.passphrase);
+               await dialog.getByRole("button", {name: "Sign and share", exact: true}).click();
+               await dialog.getByText("Your signature may have reached it.").waitFor();
+               const left = [
+                 await dialog.getByRole("button", {name: "Sign and share"}).count(),
+                 await dialog.getByLabel("Passphrase").count(),
+               ];
+               await page.context().unroute("**/api/statement");
+               await dialog.getByRole("button", {name: "Close", exact: true}).click();
+               await dialog.waitFor({state: "detached"});
+               return left;""",
+            passphrase=PASSPHRASE,
+        )
+        assert lost == [0, 0], "nothing to sign with, and nothing to type"
+        of_lost = people.browser.troubles("ana")
+        assert all("ERR_FAILED" in each or "NetworkError" in each for each in of_lost), of_lost
         people.share("ana")
         until(lambda: house.state_of(request.id) in ("approved", "sending", "sent"), "the approval")
 
@@ -84,4 +124,4 @@ def test_an_owner_sets_up_reviews_shares_and_sees_the_receipt_without_a_command_
         people.run("ana", 'await page.getByRole("heading", {name: "Received", exact: true}).waitFor();')
         people.go("ana", "/history")
         people.run("ana", 'await page.getByRole("heading", {name: "Complete and unchanged"}).waitFor();')
-        assert people.browser.troubles("ana") == []
+        assert people.browser.troubles("ana") == of_lost

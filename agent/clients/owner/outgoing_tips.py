@@ -23,7 +23,7 @@ from agent.wire.disclosures import TipText
 from agent.wire.statements import Tip
 from agent.wire.trust import RequesterEntry
 
-__all__ = ["CannotTellError", "send_tip", "tip_recipients"]
+__all__ = ["CannotTellError", "send_tip", "taker_names", "tip_recipients", "tip_taker"]
 
 _SECRET_BYTES = 16
 
@@ -65,7 +65,7 @@ def send_tip(
     differs from the one signed at capture. `CannotTellError` names each file that fails to open, with its reason. All
     of them come before the first signature.
     """
-    root, entry = _taker(tip_recipients(link, keys), requester)
+    root, entry = tip_taker(tip_recipients(link, keys), requester)
     met = sync(link, keys)
     reply = HybridRecipient.parse(entry.tips or "")
     wrapper = FileKeyWrapper(link, keys, met.key, reply)
@@ -93,12 +93,30 @@ def send_tip(
     return disclosure_in(answer)
 
 
-def _taker(found: Sequence[tuple[str, RequesterEntry]], requester: str) -> tuple[str, RequesterEntry]:
-    named = [each for each in found if each[1].id == requester]
-    if len(named) != 1:
-        listed = ", ".join(entry.id for _, entry in found) or "none that you trust"
+def tip_taker(found: Sequence[tuple[str, RequesterEntry]], requester: str) -> tuple[str, RequesterEntry]:
+    """Returns one of `tip_recipients`, and its root. `requester`: its name as `taker_names` gives it.
+
+    Raises `ConfigurationError` if it takes no tips, or if two roots have a requester of this id.
+    """
+    name, _, root = requester.partition("@")
+    named = [each for each in found if each[1].id == name and (not root or each[0] == root)]
+    if len(named) > 1:
+        ways = ", ".join(f"{name}@{each}" for each, _ in named)
+        raise ConfigurationError(
+            f"'{name}' means {len(named)} requesters of different trust roots, and the tip would reach only one.",
+            remedy=f"Name the root, too. You can write: {ways}.",
+        )
+    if not named:
+        listed = ", ".join(taker_names(found)) or "none that you trust"
         raise ConfigurationError(f"'{requester}' accepts no tips.", remedy=f"These accept tips: {listed}.")
     return named[0]
+
+
+def taker_names(found: Sequence[tuple[str, RequesterEntry]]) -> list[str]:
+    """Returns what each is called on the command line: its id, or `ID@ROOT` if two roots have a requester of this
+    id."""
+    ids = [entry.id for _, entry in found]
+    return [f"{entry.id}@{root}" if ids.count(entry.id) > 1 else entry.id for root, entry in found]
 
 
 def _sealed(text: str, reply: HybridRecipient) -> str:

@@ -56,6 +56,13 @@ export class LostError extends PageError {
 }
 
 /**
+ * Whether the error leaves open if a signature counts. It must not be given a second time before its owner has looked.
+ *
+ * @param {unknown} error
+ */
+export const isUnsure = (error) => error instanceof LostError && error.text === "error.lost-signed";
+
+/**
  * @typedef {{ name: string, message: string, text: string, values?: Record<string, unknown>, said?: string,
  *   remedy?: string, status?: number, kind?: string }} PlainError
  */

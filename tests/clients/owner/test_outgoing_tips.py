@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.clients.opening import HybridIdentity, open_bytes
-from agent.clients.owner.outgoing_tips import CannotTellError, send_tip, tip_recipients
+from agent.clients.owner.outgoing_tips import CannotTellError, send_tip, taker_names, tip_recipients
 from agent.clients.owner.trust_roots import add_trust_root, offer_bundle
 from agent.core.vault.age.header import split
 from agent.core.vault.records import SegmentRecord
@@ -143,16 +143,26 @@ def test_an_unknown_requester_is_refused_with_the_names_of_the_known_ones(home: 
     assert signed_nothing(home)
 
 
-def test_two_requesters_of_one_name_under_two_roots_get_no_tip(home: Home) -> None:
+def test_of_two_requesters_of_one_id_the_owner_names_the_one_that_they_mean_by_its_root(home: Home) -> None:
+    """The message said that it accepts no tips."""
     accepts_tips(home)
     other = samples.pair(OTHER_ROOT)
     add_trust_root(home.device, home.keys, other.text, clock=now)
     bundle = samples.bundle(root=other.id, requesters=(samples.requester(tips=str(REPLY.recipient())),))
     offer_bundle(home.device, home.keys, samples.several(bundle, OTHER_ROOT))
-    with pytest.raises(ConfigurationError, match="accepts no tips") as refused:
+    ways = [f"{POLICE}@{root}" for root in sorted((samples.ROOT_KEY.id, other.id))]
+    with pytest.raises(
+        ConfigurationError, match="'harbour-police' means 2 requesters of different trust roots"
+    ) as told:
         send_tip(home.device, home.keys, POLICE, "A white van.", clock=now)
-    assert "harbour-police, harbour-police" in (refused.value.remedy or "")
+    assert all(way in (told.value.remedy or "") for way in ways)
+    with pytest.raises(ConfigurationError, match="accepts no tips") as told:
+        send_tip(home.device, home.keys, f"{POLICE}@{'0' * 16}", "A white van.", clock=now)
+    assert all(way in (told.value.remedy or "") for way in ways)
     assert signed_nothing(home)
+    assert sorted(taker_names(tip_recipients(home.device, home.keys))) == ways
+    send_tip(home.device, home.keys, f"{POLICE}@{other.id}", "A white van.", clock=now)
+    assert (sent(home).trust_root, sent(home).requester) == (other.id, POLICE)
 
 
 def test_files_that_do_not_open_are_named_and_the_rest_is_one_step_away(home: Home) -> None:

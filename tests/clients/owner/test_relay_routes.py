@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.clients.owner.relay_routes import RelayRoute, learn_route, route_to
+from agent.clients.owner.relay_routes import RelayRoute, learn_route, reference_of, route_to
 from agent.errors import ConfigurationError
 from agent.ipc.control_operations import GetLinkAddress, GetStatus, LinkAddressAnswer, RelayAccount
+from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.clients.owner.conftest import Home
 from tests.clients.owner.fake_device import FakeDevice
 
@@ -61,10 +62,29 @@ def test_a_doorbell_that_was_renamed_keeps_one_route_and_the_others_keep_theirs(
 
 def test_of_two_doorbells_with_one_name_neither_is_chosen(home: Home) -> None:
     path = home.keys.folder / "relays.json"
-    twins = [RelayRoute(name="door", device=d, secret=SECRET, url="u", account="a", password="p") for d in ("1", "2")]
+    keys = [public_key_of(private_key_from_seed(seed * 32)) for seed in (b"1", b"2")]
+    twins = [
+        RelayRoute(name="door", device=key.text, secret=SECRET, url="u", account="a", password="p") for key in keys
+    ]
     path.write_bytes(b"[" + b",".join(map(msgspec.json.encode, twins)) + b"]")
-    with pytest.raises(ConfigurationError, match="known doorbells: door, door"):
+    with pytest.raises(ConfigurationError, match="2 of your doorbells have the name 'door'") as told:
         route_to(home.keys.folder, "door")
+    assert all(key.id in told.value.message for key in keys)
+    assert f"--relay {min(key.id for key in keys)}" in (told.value.remedy or "")
+    for key, route in zip(keys, twins, strict=True):
+        assert route_to(home.keys.folder, key.id) == route
+        assert reference_of(home.keys.folder, route) == key.id
+    learnt = learn_route(WithRelay(home.device), home.keys)
+    assert reference_of(home.keys.folder, learnt) == "front door"
+
+
+def test_a_doorbell_that_is_called_like_the_id_of_another_is_found_by_its_name(home: Home) -> None:
+    first = learn_route(WithRelay(home.device), home.keys)
+    path = home.keys.folder / "relays.json"
+    key = public_key_of(private_key_from_seed(b"3" * 32))
+    other = RelayRoute(name=first.id, device=key.text, secret=SECRET, url="u", account="a", password="p")
+    path.write_bytes(path.read_bytes()[:-1] + b"," + msgspec.json.encode(other) + b"]")
+    assert route_to(home.keys.folder, first.id) == other
 
 
 def test_a_doorbell_without_a_relay_teaches_none(home: Home) -> None:

@@ -58,7 +58,7 @@ def device_option(command: _Command) -> _Command:
 
     relayed = click.option(
         "--relay", metavar="NAME", envvar="DOORWARD_RELAY", show_envvar=True,
-        help="Reach the device of this name through its relay (see 'doorward owner relay').",
+        help="Reach the device of this name or id through its relay (see 'doorward owner relay').",
     )(cast(_Command, run))  # fmt: skip
     return click.option(
         "--device",

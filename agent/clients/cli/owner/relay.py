@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 from agent.cli.frame import emit_json, json_option
 from agent.cli.language import say
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
-from agent.clients.owner.relay_routes import learn_route
+from agent.clients.owner.relay_routes import learn_route, reference_of
 from agent.ipc.control_client import DeviceLink
 
 __all__ = ["relay", "relayed_socket"]
@@ -30,21 +31,22 @@ __all__ = ["relay", "relayed_socket"]
 def relay(folder: Path, device: Path, ca: Path | None, as_json: bool) -> None:
     """Learn the relay of a device, to reach it from another network.
 
-    Afterwards each command takes --relay NAME in place of --device.
+    Afterwards each command takes --relay NAME in place of --device. If two of your doorbells have one name, it takes
+    the id of one.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         route = learn_route(link, keys, str(ca.resolve()) if ca is not None else "")
     if as_json:
-        emit_json({"name": route.name, "relay": route.url, "account": route.account})
+        emit_json({"name": route.name, "id": route.id, "relay": route.url, "account": route.account})
         return
     say(f"{route.name} can be reached through {route.url}.  From another network:")
-    click.echo(f"  doorward owner status --relay {route.name}")
+    click.echo(f"  doorward owner status --relay {shlex.quote(reference_of(keys.folder, route))}")
 
 
 @contextlib.contextmanager
 def relayed_socket(folder: Path, name: str) -> Iterator[Path]:
-    """A control socket on this machine. Its requests go to the doorbell `name` through its relay."""
+    """A control socket on this machine. Its requests go to the doorbell `name`, or of that id, through its relay."""
     from agent.clients.owner.link_session import OwnerSession
     from agent.clients.owner.relay_routes import route_to
     from agent.clients.relay_carrier import RelayCarrier, RelayPlace

@@ -15,7 +15,13 @@ from agent.clients.cli.owner.ledger import entry_line
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, match_one, yes_option
 from agent.clients.cli.owner.shared import shared_document, shared_lines
 from agent.clients.owner.ledger_reader import read_ledger
-from agent.clients.owner.outgoing_tips import CannotTellError, send_tip, tip_recipients
+from agent.clients.owner.outgoing_tips import (
+    CannotTellError,
+    send_tip,
+    taker_names,
+    tip_recipients,
+    tip_taker,
+)
 from agent.clients.owner.segment_sources import DeviceVault
 from agent.clients.owner.shared_footage import shared_of
 from agent.clients.owner.sync import sync
@@ -48,24 +54,26 @@ def send(
     requester: str, folder: Path, device: Path, message: str | None, segments: str | None, posters: str | None,
     sure: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Send a tip to REQUESTER (its id in the trust bundle)."""
+    """Send a tip to REQUESTER (its id in the trust bundle).
+
+    If two of your trust roots have a requester of this id: ID@ROOT, as 'doorward owner tip list' shows it.
+    """
     keys = load_keys(folder)
     if message is None and not segments and not posters:
         raise ConfigurationError("A tip needs a message or footage.", remedy="Give --message, --segments or --posters.")
     with DeviceLink(device) as link:
         met = sync(link, keys)
         names = [each.id for each in DeviceVault(link, met.key).listed()] if segments or posters else []
-        entry = next((each for _, each in tip_recipients(link, keys) if each.id == requester), None)
+        _, entry = tip_taker(tip_recipients(link, keys), requester)
     shown = [match_one("segment", word, names) for word in _words(segments)]
     stills = [match_one("segment", word, names) for word in _words(posters)]
     if not sure:
-        to = entry.name if entry else requester
-        confirm(_question(to, message, shown, stills), err=True)
+        confirm(_question(entry.name, message, shown, stills), err=True)
     try:
         with DeviceLink(device) as link:
             sent = send_tip(link, keys, requester, message, segments=shown, posters=stills)
     except CannotTellError as error:
-        shown, stills = _left_out(entry.name if entry else requester, message, error, sure=sure)
+        shown, stills = _left_out(entry.name, message, error, sure=sure)
         with DeviceLink(device) as link:
             sent = send_tip(link, keys, requester, message, segments=shown, posters=stills)
     if as_json:
@@ -90,7 +98,7 @@ def list_tips(folder: Path, device: Path, as_json: bool) -> None:
         found = tip_recipients(link, keys)
     if as_json:
         shown = [{**msgspec.to_builtins(each), "shared": shared_document(sent[each.id])} for each in tips]
-        emit_json({"tips": shown, "takers": [entry.id for _, entry in found]})
+        emit_json({"tips": shown, "takers": taker_names(found)})
         return
     for each in tips:
         name, to, where = (words.plain(value) for value in (each.id, each.requester, each.state))
@@ -100,7 +108,8 @@ def list_tips(folder: Path, device: Path, as_json: bool) -> None:
         for entry in entries:
             if entry.disclosure == each.id:
                 click.echo(f"        {entry_line(entry)}")
-    takers = ", ".join(f"{entry.id} ({entry.name})" for _, entry in found) or in_words("no requester you trust")
+    named = zip(taker_names(found), found, strict=True)
+    takers = ", ".join(f"{name} ({entry.name})" for name, (_, entry) in named) or in_words("no requester you trust")
     say(f"Tips are accepted by: {takers}.")
 
 

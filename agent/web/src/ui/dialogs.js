@@ -1,4 +1,5 @@
 // Asks before something counts: for the owner's passkey or passphrase, or a plain yes.
+import { isUnsure } from "../errors.js";
 import { h } from "./dom.js";
 import { askPasskey, passkey } from "./passkey.js";
 import { explain, t } from "./texts.js";
@@ -58,7 +59,7 @@ export function dismissAll() {
 
 /**
  * Asks for the passkey or the passphrase and does `action` with it; the owner may try again.  The promise has what the
- * action gave, undefined if the owner cancelled.
+ * action gave, undefined if the owner cancelled. If a signature may count already, the dialog takes no second one.
  *
  * @template T
  * @param {string} title
@@ -74,6 +75,17 @@ export async function withCredential(title, text, confirm, action) {
     const problem = h("p.problem", { role: "alert" });
     const button = h("button.primary", { type: "submit" }, confirm);
     const cancel = h("button", { type: "button", onclick: () => close(undefined) }, t("cancel"));
+    const once = async () => {
+      try {
+        close((await action(await asking.credential())) ?? true);
+      } catch (error) {
+        if (isUnsure(error)) {
+          for (const each of [asking.element, button]) each.remove();
+          cancel.textContent = t("close");
+        }
+        throw error;
+      }
+    };
     /** @param {boolean} is */
     const busy = (is) => {
       form.closest("dialog")?.setAttribute("aria-busy", String(is));
@@ -85,10 +97,10 @@ export async function withCredential(title, text, confirm, action) {
         async onsubmit(event) {
           event.preventDefault();
           busy(true);
-          if (await doing(button, problem, async () => close((await action(await asking.credential())) ?? true)))
-            return;
+          if (await doing(button, problem, once)) return;
           busy(false);
-          asking.again();
+          if (asking.element.isConnected) asking.again();
+          else cancel.focus();
         },
       },
       text && [text].flat().map((line) => (line instanceof Node ? line : h("p", line))),
