@@ -1606,6 +1606,7 @@ LIMITS: Final[dict[str, tuple[str, ...]]] = {
         "tests/custodian/test_statement_handler.py"
         "::test_a_yes_can_be_taken_back_until_the_first_byte_and_stopped_after_it",
     ),
+    "The rhythm of a covered film": (f"{REDACT}::test_times_keyframes_and_length_of_a_film_stay",),
     "An encoder spreads its bits": (
         f"{REDACT}::test_two_sounds_that_differ_only_in_the_muted_stretch_become_the_same_bytes",
     ),
@@ -1625,6 +1626,10 @@ LIMITS: Final[dict[str, tuple[str, ...]]] = {
     "A capture signature on everything": (
         "tests/media/test_capture_signature.py::test_every_picture_of_a_recording_is_proven_in_each_segment_and_in_all_together",
         "tests/media/test_capture_signature.py::test_each_structural_manipulation_is_noticed",
+    ),
+    "The true name of a camera that signs its stream": (
+        "tests/clients/requester/test_capture_signatures.py"
+        "::test_a_film_that_its_camera_signed_names_the_camera_and_shows_whether_its_key_signed_the_pictures",
     ),
     "Signatures that resist quantum computers, but": (
         "tests/core/test_disclosure.py::test_a_manifest_without_the_devices_second_signature_is_refused_by_name",
