@@ -116,7 +116,7 @@ def read_password(path: Path) -> bytes:
         ) from error
     if mode & 0o007:  # of the group, systemd's copy shows the mask of its access list
         raise ConfigurationError(f"{path} can be read by others (mode {mode:04o}).", remedy=f"chmod 600 {path}")
-    password = data.rstrip(b"\r\n")
+    password = data.removeprefix("\ufeff".encode()).rstrip(b"\r\n")  # some editors begin a file with that mark
     if not password or len(data) > _MOST_PASSWORD_BYTES or b"\n" in password or b"\0" in password:
         raise ConfigurationError(
             f"The broker's password file {path} must hold one line of at most {_MOST_PASSWORD_BYTES} bytes.",

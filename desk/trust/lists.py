@@ -40,7 +40,7 @@ def as_file(text: str) -> Iterator[Path]:
 def _refuse_file_names(text: str) -> None:
     """Raises `ConfigurationError` for `tips = "a file"`: an uploaded list must not read files of the desk."""
     try:
-        listed = tomllib.loads(text).get("requesters", [])
+        listed = tomllib.loads(text.removeprefix("\ufeff")).get("requesters", [])  # as `read_list` reads it
     except tomllib.TOMLDecodeError:
         return  # `read_list` says where
     for entry in listed if isinstance(listed, list) else []:

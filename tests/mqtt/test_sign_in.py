@@ -161,7 +161,12 @@ def test_a_token_arrives_whole_with_the_doorbells_name(pki: BrokerPki, start: St
         assert DEVICE.encode() in connect, "the client id is the doorbell's"
 
 
-@pytest.mark.parametrize("content", ["", "\n", "two\nlines", "a\0b", "x" * 20_000])
+@pytest.mark.parametrize("content", ["word\r\n", "\ufeffword\n", "word"])
+def test_what_editors_put_around_a_password_is_no_part_of_it(content: str, tmp_path: Path) -> None:
+    assert tls.read_password(written(tmp_path, content)) == b"word"
+
+
+@pytest.mark.parametrize("content", ["", "\n", "\ufeff", "two\nlines", "a\0b", "x" * 20_000])
 def test_a_file_that_is_no_password_is_refused_without_its_content(content: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="one line") as refused:
         tls.read_password(written(tmp_path, content))

@@ -193,7 +193,7 @@ def read_bundle(data: bytes, root: TrustKey) -> TrustBundle:
 def read_list(source: Path) -> RequesterList:
     """Returns what the file lists. Raises `ConfigurationError`."""
     try:
-        text = files.read(source, _FILE_LIMIT_BYTES).decode("utf-8")
+        text = files.read(source, _FILE_LIMIT_BYTES).decode("utf-8-sig")
         tables = tomllib.loads(text)
     except StorageError as error:
         raise ConfigurationError(error.message, remedy="Give the path of the list of requesters.") from error

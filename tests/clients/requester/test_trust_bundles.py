@@ -298,6 +298,7 @@ def test_a_list_is_read_with_all_its_values(tmp_path: Path) -> None:
     recipient = str(HybridIdentity(b"t" * 32).recipient())
     text = GOOD.replace('kind = "police"', f'kind = "police"\ntips = "{recipient}"') + "revoked = true\n" + BROKERS
     found = read_list(listed(tmp_path, text))
+    assert found == read_list(listed(tmp_path, f"\ufeff{text}")), "with the mark that editors put in front of UTF-8"
     assert found == RequesterList(
         version=3,
         requesters=(

@@ -128,8 +128,9 @@ def test_a_version_that_is_not_higher_is_refused_at_its_proposal_and_at_its_sign
 
 def test_a_list_cannot_read_a_file_of_the_desk_and_its_errors_name_no_folder(root: Agency) -> None:
     text = listed(requester_of(root.organisation)).replace('kind = "police"', 'kind = "police"\ntips = "/etc/hostname"')
-    with pytest.raises(ConfigurationError, match="a file name"):
-        bundles.entries_in(text)
+    for each in (text, f"\ufeff{text}"):
+        with pytest.raises(ConfigurationError, match="a file name"):
+            bundles.entries_in(each)
     for wrong in (
         "version = 1\nfoo = 2",
         "version =",
