@@ -146,25 +146,25 @@ def _path(recipe: dict[str, Any]) -> Path:
     return folder / str(recipe["path"])
 
 
-def _pictures(path: Path, most: int, first: int = 0) -> tuple[list[Picture], int]:
+def read_pictures(path: Path, most: int, first: int = 0) -> tuple[list[Picture], int]:
     reader = cv2.VideoCapture(str(path))
     for _ in range(first):
         reader.grab()
-    pictures: list[Picture] = []
-    while len(pictures) < most:
+    found: list[Picture] = []
+    while len(found) < most:
         is_read, picture = reader.read()
         if not is_read:
             break
         height, width = picture.shape[:2]
-        pictures.append(np.ascontiguousarray(picture[: height // 2 * 2, : width // 2 * 2], np.uint8))
-    return pictures, max(1, round(reader.get(cv2.CAP_PROP_FPS)))
+        found.append(np.ascontiguousarray(picture[: height // 2 * 2, : width // 2 * 2], np.uint8))
+    return found, max(1, round(reader.get(cv2.CAP_PROP_FPS)))
 
 
 def labelled(recipe: dict[str, Any]) -> Film | None:
     path = _path(recipe)
     first = int(recipe.get("first", 0))  # the picture where the looked at part begins
     faces = {int(number) - first: [tuple(box) for box in boxes] for number, boxes in recipe["faces"].items()}
-    pictures, per_s = _pictures(path, min(MOST_PICTURES, max(faces) + 60), first) if path.is_file() else ([], 1)
+    pictures, per_s = read_pictures(path, min(MOST_PICTURES, max(faces) + 60), first) if path.is_file() else ([], 1)
     if not pictures:
         print(f"(not there: {path})")
         return None
@@ -424,7 +424,7 @@ def main(arguments: list[str]) -> int:
         for name, whole in sums.items():
             if whole.films:
                 print(whole.row(f"**{words}{name}**"), flush=True)
-    walls = [_pictures((ROOT.parent if path.startswith("shared/") else ROOT) / path, LENGTH)[0] for path in WALLS]
+    walls = [read_pictures((ROOT.parent if path.startswith("shared/") else ROOT) / path, LENGTH)[0] for path in WALLS]
     walls = [wall for wall in walls if wall]
     all_kinds = {name: Count() for name, _network in networks}
     for kind in KINDS:

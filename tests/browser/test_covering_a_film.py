@@ -336,3 +336,59 @@ def test_one_tap_suggests_covers_and_the_owner_corrects_each(tmp_path: Path, foo
                  await shorter.waitFor();""",
         )
         assert people.browser.troubles("ana") == []
+
+
+@pytest.mark.at_length("make test-browser")
+def test_a_drawn_box_follows_and_its_owner_corrects_where_it_is_unsure(
+    tmp_path: Path, footage: Path, looking: Looking
+) -> None:
+    """The program comes only then. `python -m bench follow` measures which labels such a cover hides."""
+    require_browser()
+    film = beginning_of(footage, 10, tmp_path / "short.avi")
+    with a_house(tmp_path, film) as house, phones(house, tmp_path) as people:
+        request = Home(house, people).asked("2026-75")
+        people.open_request("ana", request)
+        people.run(
+            "ana",
+            DRAW
+            + OPEN_EDITOR
+            + """const asked = [];
+                 page.on("request", (each) => asked.push(new URL(each.url()).pathname));
+                 await draw([0.45, 0.3], [0.55, 0.6]);
+                 await page.getByLabel("What it covers").selectOption("area");
+                 const follow = page.getByRole("button", {name: "Follow it"});
+                 await follow.focus();
+                 await page.keyboard.press("Enter");
+                 await page.getByText(/^It was followed/).waitFor({timeout: 200000});
+                 if (!asked.includes("/static/follow.js")) throw new Error(`asked for ${asked}`);
+                 await page.getByText(/^It moves in straight lines between \\d+ places/).waitFor();
+                 await page.waitForFunction(() => document.activeElement?.classList.contains("follow"));""",
+        )
+        looking.at(people, "ana", "cover-followed", full=False)
+        people.run(
+            "ana",
+            DRAW
+            + """const stretches = page.getByRole("button", {name: /^Unsure from/});
+                 if ((await stretches.count()) === 0) throw new Error("it is sure of each picture");
+                 await page.getByText("unsure in some stretches", {exact: true}).waitFor();
+                 await stretches.first().click();
+                 await page.locator(".cover.unsure").waitFor();
+                 await page.waitForFunction(() => {
+                   const film = document.querySelector("svg.covers").getBoundingClientRect();
+                   return film.top >= 0 && film.bottom <= innerHeight;
+                 });
+                 await page.screenshot({path: `${args.folder}/cover-unsure.png`});
+                 const marked = await stretches.first().textContent();
+                 // Corrected there, the stretch begins elsewhere or is gone, and the owner's place stays.
+                 await page.getByLabel("Left, %").fill("30");
+                 await page.getByLabel("Left, %").press("Tab");
+                 await page.getByRole("button", {name: "Follow it"}).click();
+                 await page.waitForFunction((before) => {
+                   const all = [...document.querySelectorAll(".following .row button")].map((one) => one.textContent);
+                   return !document.querySelector(".cover-list").inert && !all.includes(before);
+                 }, marked, {timeout: 200000});
+                 await page.getByRole("button", {name: "Remove number 1"}).click();
+                 await page.getByRole("button", {name: "Done"}).click();""",
+            folder=str(looking.folder),
+        )
+        assert people.browser.troubles("ana") == []

@@ -16,12 +16,14 @@ import pytest
 
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.face_network import WEIGHTS
+from agent.clients.media.follow import follow_region
 from agent.clients.media.join import join_mp4
 from agent.clients.media.redact import compare_films, cover_film, require_covered, require_muted
 from agent.core.vault.redactions import Place, Redaction, RedactionKind, covered_pixels, place_at
 from agent.wire import strictjson
 from tests.browser.browser import Browser
 from tests.browser.page_modules import covered_by_page, in_page, page_modules
+from tests.clients.media.test_follow import STEP_MS, around, place, plate_at, wall, with_car
 from tests.clients.media.test_redact import (
     FACE,
     FRAMES,
@@ -236,6 +238,47 @@ def test_the_page_suggests_covers_and_after_the_owners_pass_each_face_is_covered
         for face in seen[number][:2]:
             x0, y0, x1, y1 = (round(side) for side in face.box)
             assert picture[y0:y1, x0:x1].max() <= 60, f"seen in picture {number}"
+
+
+FOLLOW = """
+const { RegionFollower } = await import("/media/follow_region.js");
+const films = { ...(await import("/media/cover_film.js")), ...(await import("/media/decoded.js")) };
+const { picturesIn } = await import("/media/fmp4.js");
+const { redactionsOf } = await import("/owner/redaction_plan.js");
+const { newCover, withFollowed } = await import("/owner/cover_draft.js");
+const [[at, ...rectangle]] = values.hand;
+const draft = newCover(at, length, rectangle);
+const cover = { hand: draft.places, from: 0, until: length, lengths: [length] };
+const follower = new RegionFollower(cover, { ...films, picturesIn });
+const begun = performance.now();
+for (const _ of follower.order) await follower.add(media);
+const found = follower.finish();
+const ms = performance.now() - begun;
+const plan = redactionsOf({ e: [withFollowed(draft, found)] },
+  [{ event: "e", segments: [{ id: "s", lengthMs: length }] }]);
+return { ...found, plan: plan.segment.s, order: follower.order, ms };
+"""
+
+
+def test_the_page_follows_a_drawn_box_to_the_same_places_as_the_command_line(browser: Browser) -> None:
+    """From the same film, because both count with the values that the decoder gives. The plate is black in each picture."""
+    plates = [plate_at(20 + 12 * n, 90 + 3 * (n % 5)) for n in range(20)]
+    film = film_with([with_car(wall(), each) for each in plates], 1000 // STEP_MS)
+    hand = place(900, around(plates[9]))
+    answer = in_page(
+        browser, FOLLOW, film, [], length=2000, hand=[[hand.at_ms, hand.left, hand.top, hand.width, hand.height]]
+    )
+    assert "plan" in answer, answer
+    found = follow_region([(film, 2000)], [hand], 0, 2000)
+    assert [tuple(each) for each in answer["places"]] == [
+        (each.at_ms, each.left, each.top, each.width, each.height) for each in found.places
+    ]
+    assert (answer["order"], answer["unsure"], found.unsure) == ([0, 0], [], ())
+    plan = [strictjson.decode(json.dumps(each).encode(), Redaction) for each in answer["plan"]]
+    made = covered(browser, film, *plan, length=2000)
+    require_covered(made, plan)
+    for number, (picture, (x0, y0, x1, y1)) in enumerate(zip(pictures_of_film(made), plates, strict=True)):
+        assert picture[y0:y1, x0:x1].max() <= 60, f"seen in picture {number}"
 
 
 def pictures_of_film(film: bytes) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:

@@ -25,8 +25,8 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from agent.clients.media.face_covers import Suggestion
-from agent.core.vault.redactions import Redaction
+from agent.clients.media.face_covers import Followed, Suggestion
+from agent.core.vault.redactions import Place, Redaction
 from agent.errors import FormatError, StorageError
 
 __all__ = ["READY", "ConfinedMedia"]
@@ -55,6 +55,8 @@ _EXACT_GROWTH: Final = 32
 """The same of a film that is coded without loss. A film of a quiet night has few bytes and much noise."""
 _SUGGESTING_S_PER_S: Final = 60
 """Seconds in which the slowest machine examines a second of film for faces: ten pictures, at three sizes."""
+_FOLLOWING_S_PER_S: Final = 20
+"""The same to follow a cover through a second of film, forwards and backwards."""
 READY: Final = b"+"
 _MOST_ANSWER_BYTES: Final = 8 << 20
 _LONGEST_REASON: Final = 200
@@ -173,6 +175,25 @@ class ConfinedMedia:
         answer = self._ask(job, b"".join(media for media, _length in films), more_s=seconds)
         try:
             return msgspec.convert(answer.get("covers"), list[Suggestion])
+        except msgspec.ValidationError as error:
+            raise _broken() from error
+
+    def follow(
+        self, films: Sequence[tuple[bytes, int]], hand: Sequence[Place], from_ms: int, until_ms: int
+    ) -> Followed:
+        """Returns where a cover is that follows what is below it from the places `hand` (`clients.media.follow`)."""
+        seconds = _FOLLOWING_S_PER_S * sum(each for _media, each in films) / 1000
+        job = {
+            "job": "follow",
+            "films": [[len(media), each] for media, each in films],
+            "hand": msgspec.to_builtins(hand),
+            "from_ms": from_ms,
+            "until_ms": until_ms,
+            "more_s": int(seconds),
+        }
+        answer = self._ask(job, b"".join(media for media, _length in films), more_s=seconds)
+        try:
+            return msgspec.convert(answer.get("followed"), Followed)
         except msgspec.ValidationError as error:
             raise _broken() from error
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from agent.clients.media.confined import READY
-from agent.core.vault.redactions import Redaction
+from agent.core.vault.redactions import Place, Redaction
 from agent.errors import DoorwardError, StorageError
 
 __all__ = ["limit_process", "main"]
@@ -145,13 +145,26 @@ def _compare(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
 def _suggest(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
     from agent.clients.media.suggest import suggest_covers
 
+    people, vehicles = (Path(job[what]) if job[what] else None for what in ("people", "vehicles"))
+    covers = suggest_covers(_films(job, matter), plates=job["plates"], people=people, vehicles=vehicles)
+    return {"covers": msgspec.to_builtins(covers)}
+
+
+def _follow(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
+    from agent.clients.media.follow import follow_region
+
+    hand = msgspec.convert(job["hand"], list[Place])
+    followed = follow_region(_films(job, matter), hand, int(job["from_ms"]), int(job["until_ms"]))
+    return {"followed": msgspec.to_builtins(followed)}
+
+
+def _films(job: dict[str, Any], matter: bytes) -> list[tuple[bytes, int]]:
+    """The films of a job, and the length of each by its record, in ms."""
     films, at = [], 0
     for size, length_ms in job["films"]:
-        films.append((matter[at : at + size], length_ms))
+        films.append((matter[at : at + size], int(length_ms)))
         at += size
-    people, vehicles = (Path(job[what]) if job[what] else None for what in ("people", "vehicles"))
-    covers = suggest_covers(films, plates=job["plates"], people=people, vehicles=vehicles)
-    return {"covers": msgspec.to_builtins(covers)}
+    return films
 
 
 def _is_colourless(_job: dict[str, Any], matter: bytes) -> dict[str, Any]:
@@ -190,6 +203,7 @@ _JOBS: Final[dict[str, Callable[[dict[str, Any], bytes], dict[str, Any]]]] = {
     "check_redacted": _check_redacted,
     "compare": _compare,
     "suggest": _suggest,
+    "follow": _follow,
     "is_colourless": _is_colourless,
     "sign_copy": _sign_copy,
 }

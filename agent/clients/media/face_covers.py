@@ -1,4 +1,4 @@
-"""Suggested covers, as the decoder that examines films hands them over."""
+"""Suggested and followed covers, as the decoder that examines films hands them over."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from agent.core.vault.redactions import MOST_REDACTIONS, Place, RedactionKind
 
-__all__ = ["Suggestion", "at_most"]
+__all__ = ["Followed", "Suggestion", "at_most"]
 
 _Extent = tuple[int, int, int, int, int, int]
 """Left, top, right and bottom of all places of a cover, and its time in ms."""
@@ -25,6 +25,14 @@ class Suggestion:
     places: tuple[Place, ...]
     score: float
     kind: RedactionKind = RedactionKind.FACE
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Where a cover is that was followed through a clip. `unsure`: stretches in which an owner has to look, in ms."""
+
+    places: tuple[Place, ...]
+    unsure: tuple[tuple[int, int], ...]
 
 
 def at_most(covers: Sequence[Suggestion], ends_ms: Sequence[int], most: int = MOST_REDACTIONS) -> list[Suggestion]:

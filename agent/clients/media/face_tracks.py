@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from agent.clients.media.face_covers import Suggestion
 from agent.core.vault.redactions import MOST_PLACES, WHOLE, Place, RedactionKind
 
-__all__ = ["LEAST_SCORE", "SAMPLE_MS", "Box", "FaceTracker", "Luma"]
+__all__ = ["LEAST_SCORE", "SAMPLE_MS", "Box", "FaceTracker", "Known", "Luma", "place_of", "simplified", "widened"]
 
 Luma = NDArray[np.uint8]
 """Brightness of a picture: rows, columns."""
@@ -65,8 +65,8 @@ STEPS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """Where a face is at a moment. `unseen_ms`: time since, or until, a detection."""
+class Known:
+    """Where a face, or what else a cover follows, is at a moment. `unseen_ms`: time since, or until, a detection."""
 
     at_ms: int
     box: Box
@@ -75,13 +75,13 @@ class _Known:
 
 @dataclass(slots=True)
 class _Track:
-    known: list[_Known]
+    known: list[Known]
     scores: list[float] = field(default_factory=list)
     seen_ms: int = 0
     is_open: bool = True
 
     @property
-    def last(self) -> _Known:
+    def last(self) -> Known:
         return self.known[-1]
 
     def expected(self, at_ms: int) -> Box:
@@ -161,7 +161,7 @@ class FaceTracker:
 
     @staticmethod
     def _see(track: _Track, at_ms: int, score: float, box: Box) -> None:
-        track.known.append(_Known(at_ms, box, 0))
+        track.known.append(Known(at_ms, box, 0))
         track.scores.append(score)
         track.seen_ms = at_ms
 
@@ -175,11 +175,11 @@ class FaceTracker:
         if found is None:
             track.is_open = False
         else:
-            track.known.append(_Known(at_ms, found, unseen_ms))
+            track.known.append(Known(at_ms, found, unseen_ms))
 
     def _begin(self, at_ms: int, score: float, box: Box) -> None:
         """A face that no cover is at. It follows its pattern back to where a cover ended or none was."""
-        back = [_Known(at_ms, box, 0)]
+        back = [Known(at_ms, box, 0)]
         recent = list(self._recent)
         for (earlier_ms, earlier), (_later_ms, later) in reversed(list(itertools.pairwise(recent))):
             if at_ms - earlier_ms > FOLLOW_MS:
@@ -187,7 +187,7 @@ class FaceTracker:
             found = followed(later, back[-1].box, earlier, back[-1].box)
             if found is None:
                 break
-            back.append(_Known(earlier_ms, found, at_ms - earlier_ms))
+            back.append(Known(earlier_ms, found, at_ms - earlier_ms))
         first = back[-1]
         for track in self._tracks:
             gap_ms = first.at_ms - track.last.at_ms
@@ -235,7 +235,7 @@ def _points(luma: Luma, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArr
     return found
 
 
-def _at(back: Sequence[_Known], track: _Track) -> Box:
+def _at(back: Sequence[Known], track: _Track) -> Box:
     """Where a face was at a track's end, or at its own begin if that is later."""
     return next((each.box for each in back if each.at_ms <= track.last.at_ms), back[-1].box)
 
@@ -274,8 +274,9 @@ def _holds(outer: Box, inner: Box) -> bool:
 
 
 def _suggestions(track: _Track, length_ms: int, kind: RedactionKind, margin: float) -> list[Suggestion]:
-    known = [_Known(each.at_ms, _grown(each, margin), each.unseen_ms) for each in track.known]
-    kept = _simplified(_widened(known), margin)
+    known = [Known(each.at_ms, _grown(each, margin), each.unseen_ms) for each in track.known]
+    # The tolerance is a share of the face, and a cover is larger than its face.
+    kept = simplified(widened(known), TOLERANCE / (1 + 2 * (margin + TOLERANCE)))
     from_ms, until_ms = max(0, known[0].at_ms - HOLD_MS), known[-1].at_ms + HOLD_MS
     if until_ms >= length_ms - HOLD_MS:
         until_ms = length_ms
@@ -287,40 +288,48 @@ def _suggestions(track: _Track, length_ms: int, kind: RedactionKind, margin: flo
     score = max(track.scores)
     ends = [from_ms, *(part[-1].at_ms for part in parts[:-1]), until_ms]
     return [
-        Suggestion(begin, end, tuple(_place(each) for each in part if begin <= each.at_ms <= end), score, kind)
+        Suggestion(begin, end, tuple(place_of(each) for each in part if begin <= each.at_ms <= end), score, kind)
         for part, (begin, end) in zip(parts, itertools.pairwise(ends), strict=True)
         if begin < end
     ]
 
 
-def _grown(known: _Known, margin: float) -> Box:
+def _grown(known: Known, margin: float) -> Box:
     left, top, right, bottom = known.box
     share = margin + TOLERANCE + GROWTH_PER_S * known.unseen_ms / 1000
     across, down = (right - left) * share, (bottom - top) * share
     return left - across, top - down, right + across, bottom + down
 
 
-def _widened(known: Sequence[_Known]) -> list[_Known]:
-    """Returns each place with those before and after it.
+def widened(known: Sequence[Known]) -> list[Known]:
+    """Returns each place with those before and after it, within the picture.
 
-    Between examined pictures a face bobs. If another head hides a part of it, its box shrinks for a moment.
+    Between examined pictures a face bobs. If another head hides a part of it, its box shrinks for a moment. The
+    part beyond the rim is cut off here: a straight line to a place that is cut off later would lag behind.
     """
     boxes = [each.box for each in known]
     near = [boxes[max(0, number - 1) : number + 2] for number in range(len(boxes))]
-    return [_Known(each.at_ms, _around(around), each.unseen_ms) for each, around in zip(known, near, strict=True)]
+    return [Known(each.at_ms, _around(around), each.unseen_ms) for each, around in zip(known, near, strict=True)]
 
 
 def _around(boxes: Sequence[Box]) -> Box:
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms)
+    return _within(min(lefts)), _within(min(tops)), _within(max(rights)), _within(max(bottoms))
 
 
-def _simplified(known: Sequence[_Known], margin: float) -> list[_Known]:
-    """Returns the places that a straight line between others does not replace."""
+def _within(side: float) -> float:
+    return min(1.0, max(0.0, side))
+
+
+def simplified(known: Sequence[Known], tolerance: float) -> list[Known]:
+    """Returns the places that a straight line between others does not replace.
+
+    `tolerance`: most that a cover may deviate from the line, as a share of its size.
+    """
     kept = [known[0]]
     first = 0
     for last in range(2, len(known)):
-        if any(_deviates(known[first], known[last], known[each], margin) for each in range(first + 1, last)):
+        if any(_deviates(known[first], known[last], known[each], tolerance) for each in range(first + 1, last)):
             first = last - 1
             kept.append(known[first])
     if len(known) > 1:
@@ -328,17 +337,18 @@ def _simplified(known: Sequence[_Known], margin: float) -> list[_Known]:
     return kept
 
 
-def _deviates(one: _Known, two: _Known, between: _Known, margin: float) -> bool:
+def _deviates(one: Known, two: Known, between: Known, tolerance: float) -> bool:
     share = (between.at_ms - one.at_ms) / (two.at_ms - one.at_ms)
     width, height = between.box[2] - between.box[0], between.box[3] - between.box[1]
-    most = TOLERANCE / (1 + 2 * (margin + TOLERANCE))  # of the cover, which is larger than its face
+    # A side at the rim has no margin that would make up for a deviation.
     return any(
-        abs(begin + (end - begin) * share - side) > most * size
+        abs(begin + (end - begin) * share - side) > (tolerance * size if 0.0 < side < 1.0 else 0.0)
         for begin, end, side, size in zip(one.box, two.box, between.box, (width, height) * 2, strict=True)
     )
 
 
-def _place(known: _Known) -> Place:
+def place_of(known: Known) -> Place:
+    """Returns a place as a plan has it, rounded outwards and kept within the picture."""
     left, top = (max(0, min(WHOLE - 1, math.floor(side * WHOLE))) for side in known.box[:2])
     right, bottom = (max(1, min(WHOLE, math.ceil(side * WHOLE))) for side in known.box[2:])
     return Place(known.at_ms, left, top, max(1, right - left), max(1, bottom - top))

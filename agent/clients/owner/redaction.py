@@ -15,7 +15,8 @@ A place is second, left, top, width and height, the last four in percent of the 
 the clip or segment, as `doorward owner review --out` writes it. Without `from_s` a redaction begins with it, and
 without `until_s` it ends with it. A mute reaches a little into the sounds of the segments beside it, because the last
 packet of a sound is heard after its film has ended (`SOUNDS_BEYOND_MS`). With `"exact": true` beside `redactions`,
-pixels outside of the covers keep the values of the captured film, and the new film is larger.
+pixels outside of the covers keep the values of the captured film, and the new film is larger. A cover with
+`"follow": true` is not finished: `doorward owner follow` writes a plan with all of its places (`follow_plan`).
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ import hashlib
 import itertools
 import math
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 import msgspec
 
 from agent.clients.media.confined import ConfinedMedia
-from agent.clients.media.face_covers import Suggestion
+from agent.clients.media.face_covers import Followed, Suggestion
 from agent.clients.owner.file_keys import SEGMENT, SOUND, ChosenFile, StoredFile
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.review import RequestReview, ReviewedSegment
@@ -59,16 +60,19 @@ from agent.wire.identities import PublicKey
 from agent.wire.statements import Redacted, SealedItem
 
 __all__ = [
+    "PLAN_LIMIT_BYTES",
     "SOUNDS_BEYOND_MS",
     "FileRedactor",
+    "FollowedCover",
     "RedactedFile",
     "Redactions",
     "film_length_ms",
+    "follow_plan",
     "plan_of",
     "read_plan",
 ]
 
-_PLAN_LIMIT_BYTES: Final = 8 << 20
+PLAN_LIMIT_BYTES: Final = 8 << 20
 """`suggest` writes 64 covers of 62 places for each segment of a crowd: a minute of them fits."""
 _SECRET_BYTES: Final = 16
 _MS_PER_S: Final = 1000
@@ -181,7 +185,7 @@ class _PlannedPlace(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
     height: _Percent
 
 
-class _Planned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Planned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One entry of a plan, of a whole clip or of one segment."""
 
     kind: RedactionKind
@@ -190,9 +194,10 @@ class _Planned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     from_s: _Seconds | None = None
     until_s: _Seconds | None = None
     places: tuple[_PlannedPlace, ...] = ()
+    follow: bool = False
 
 
-class _Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     redactions: tuple[_Planned, ...]
     exact: bool = False
 
@@ -206,17 +211,65 @@ def plan_of(covers: Sequence[tuple[int, Suggestion]]) -> dict[str, object]:
                 "kind": each.kind.value,
                 "from_s": each.from_ms / _MS_PER_S,
                 "until_s": each.until_ms / _MS_PER_S,
-                "places": [
-                    [
-                        place.at_ms / _MS_PER_S,
-                        *(share / _PERCENT for share in (place.left, place.top, place.width, place.height)),
-                    ]
-                    for place in each.places
-                ],
+                "places": msgspec.to_builtins(list(map(_planned_place, each.places))),
             }
             for clip, each in covers
         ]
     }
+
+
+def _planned_place(place: Place) -> _PlannedPlace:
+    shares = (share / _PERCENT for share in (place.left, place.top, place.width, place.height))
+    return _PlannedPlace(place.at_ms / _MS_PER_S, *shares)
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedCover:
+    """An entry of a plan that was followed. `number`: its number in the plan."""
+
+    number: int
+    kind: RedactionKind
+    followed: Followed
+
+
+def follow_plan(
+    data: bytes, seen: RequestReview, follow: Callable[[Sequence[ReviewedSegment], Redaction], Followed]
+) -> tuple[bytes, list[FollowedCover]]:
+    """Returns the plan in a JSON file with the places of each cover that is to follow, and these covers.
+
+    `follow`: called with the segments of a cover and with the cover as its owner set it, in ms of these segments.
+    Raises `ConfigurationError`, which names the entry, if the plan is malformed, and if no cover is to follow.
+    """
+    plan, made, found = _decoded(data), [], []
+    for number, planned in enumerate(plan.redactions, start=1):
+        entry = planned
+        if planned.follow:
+            try:
+                cover, segments = _to_follow(planned, seen)
+                followed = follow(segments, cover)
+            except FormatError as error:
+                raise _invalid(number, error) from error
+            places = tuple(map(_planned_place, followed.places))
+            entry = msgspec.structs.replace(planned, follow=False, places=places)
+            found.append(FollowedCover(number, planned.kind, followed))
+        made.append(entry)
+    if not found:
+        raise ConfigurationError(
+            "No cover of the plan is to follow.", remedy='Write "follow": true beside its places: see --help.'
+        )
+    done = msgspec.json.encode(msgspec.structs.replace(plan, redactions=tuple(made)))
+    return msgspec.json.format(done, indent=1) + b"\n", found
+
+
+def _to_follow(planned: _Planned, seen: RequestReview) -> tuple[Redaction, Sequence[ReviewedSegment]]:
+    if planned.kind is RedactionKind.VOICE:
+        raise FormatError("a voice is nowhere in the picture.")
+    segments = _named(planned, seen)
+    length_ms = sum(film_length_ms(segment.record.span) for segment in segments)
+    cover = _in_milliseconds(planned, length_ms)
+    if cover.from_ms >= length_ms:
+        raise FormatError("it begins after the end of the film.")
+    return cover, segments
 
 
 def read_plan(data: bytes, seen: RequestReview) -> Redactions:
@@ -224,30 +277,40 @@ def read_plan(data: bytes, seen: RequestReview) -> Redactions:
 
     Raises `ConfigurationError`, which names the entry, if it is malformed or names something that is missing.
     """
-    if len(data) > _PLAN_LIMIT_BYTES:
-        raise ConfigurationError("The plan of redactions is too large.", remedy="Write at most 8 MiB.")
-    try:
-        plan = msgspec.json.decode(data, type=_Plan)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigurationError(
-            f"The plan of redactions is malformed: {error}", remedy="See: doorward owner redact --help."
-        ) from error
+    plan = _decoded(data)
     films: dict[str, tuple[Redaction, ...]] = {}
     sounds: dict[str, tuple[Redaction, ...]] = {}
     for number, planned in enumerate(plan.redactions, start=1):
+        if planned.follow:
+            raise ConfigurationError(
+                f"Redaction {number} of the plan is to follow, and has not yet.", remedy="Run: doorward owner follow."
+            )
         try:
             for segment, redaction in _placed(planned, seen):
                 kind = sounds if redaction.kind is RedactionKind.VOICE else films
                 kind[segment] = (*kind.get(segment, ()), redaction)
         except FormatError as error:
-            raise ConfigurationError(
-                f"Redaction {number} of the plan is invalid: {error.message}", remedy="Correct the plan."
-            ) from error
+            raise _invalid(number, error) from error
     if any(len(each) > MOST_REDACTIONS for each in (*films.values(), *sounds.values())):
         raise ConfigurationError(
             f"The plan has more than {MOST_REDACTIONS} redactions in one segment.", remedy="Cover a larger area."
         )
     return Redactions(films, sounds, plan.exact)
+
+
+def _decoded(data: bytes) -> _Plan:
+    if len(data) > PLAN_LIMIT_BYTES:
+        raise ConfigurationError("The plan of redactions is too large.", remedy="Write at most 8 MiB.")
+    try:
+        return msgspec.json.decode(data, type=_Plan)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigurationError(
+            f"The plan of redactions is malformed: {error}", remedy="See: doorward owner redact --help."
+        ) from error
+
+
+def _invalid(number: int, error: FormatError) -> ConfigurationError:
+    return ConfigurationError(f"Redaction {number} of the plan is invalid: {error.message}", remedy="Correct the plan.")
 
 
 def _placed(planned: _Planned, seen: RequestReview) -> Iterator[tuple[str, Redaction]]:

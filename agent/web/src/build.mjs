@@ -10,6 +10,7 @@ const entries = {
   "worker-service": "service.js",
   microphone: "microphone.js",
   faces: "media/suggest_covers.js",
+  follow: "media/follow_region.js",
   lossless: "media/lossless_encoder.js",
 };
 const outdir = process.argv[2] ?? "../static";

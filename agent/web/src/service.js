@@ -19,6 +19,7 @@ const PROGRAM = [
   "microphone.js",
   "faces.js",
   "faces.bin",
+  "follow.js",
   "lossless.js",
   "plates.json",
   "too-old.js",

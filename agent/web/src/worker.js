@@ -8,7 +8,7 @@ import { LostError, OpenError, PageError, plainOf } from "./errors.js";
 import { nameOfKit } from "./kit_name.js";
 import { ask } from "./link.js";
 import { msOf } from "./media/cover_film.js";
-import { decoded } from "./media/decoded.js";
+import { bytesOf, decoded, planesOf } from "./media/decoded.js";
 import { picturesIn } from "./media/fmp4.js";
 import { SuggestRuns } from "./media/suggest_runs.js";
 import { openButtonCode } from "./owner/button_code.js";
@@ -40,6 +40,8 @@ import { decode, encode } from "./wire/strictjson.js";
 
 /** @import { Answer, Bytes, Choice, Credential, LiveGop, PublicKey, Reviewed, Secrets } from "./types.js" */
 /** @import { Planned, TalkFrame, TipMatter } from "./types.js" */
+/** @import { Draft } from "./owner/cover_draft.js" */
+/** @import { Followed } from "./owner/region_tracks.js" */
 /** @import { Arguments } from "./link.js" */
 /** @import { ControlOperations } from "./wire/generated.js" */
 /** @import * as Wire from "./wire/generated.js" */
@@ -86,7 +88,10 @@ const reviews = new Map();
 /** @type {Map<string, Promise<object>>} */
 const asked = new Map();
 let redacted = new RedactedFiles(firstThatOpens, loadLossless);
+/** @type {SuggestRuns<Draft[]>} */
 const suggesting = new SuggestRuns();
+/** @type {SuggestRuns<Followed>} */
+const following = new SuggestRuns();
 
 const device = async () => {
   synced ??= (await syncDevice()).device;
@@ -646,7 +651,43 @@ const operations = {
    * @param {{ run: number, most: number }} options
    */
   async suggestions({ run, most }) {
-    return suggesting.finish(run, most);
+    return suggesting.finish(run, most) ?? [];
+  },
+
+  /**
+   * Begins to follow what is below a cover. Returns the number of this search, and in which order it takes the films of
+   * the clip.
+   *
+   * @param {{ hand: Wire.Place[], from: number, until: number, lengths: number[] }} cover the places that the owner set,
+   *   and its times and the lengths of the films, in ms
+   */
+  async beginFollowing(cover) {
+    const { search } = new URL(import.meta.url);
+    /** @type {typeof import("./media/follow_region.js")} */
+    const program = await import(`/static/follow.js${search}`).catch(() => {
+      throw new LostError();
+    });
+    const follower = new program.RegionFollower(cover, { bytesOf, decoded, msOf, picturesIn, planesOf });
+    return { run: following.begin(follower), order: follower.order };
+  },
+
+  /**
+   * Follows through the next film of the order.
+   *
+   * @param {{ run: number, id: string }} options
+   */
+  async followIn({ run, id }) {
+    const open = () => firstThatOpens((key, by) => reviewing.fetchSegment(id, by, key, signedIn(id)));
+    await following.add(run, async () => (await open()).media, 0);
+  },
+
+  /**
+   * The places of the cover, and where it is unsure.
+   *
+   * @param {{ run: number }} options
+   */
+  async followed({ run }) {
+    return following.finish(run, 1);
   },
 
   /**

@@ -363,6 +363,17 @@ def test_a_face_beyond_the_rim_has_the_smallest_place() -> None:
     assert places(right)[0] == (0, WHOLE - 1, WHOLE - 1, 1, 1)
 
 
+def test_a_cover_does_not_lag_behind_a_face_that_leaves_over_the_rim() -> None:
+    """Its last place is cut off by the rim, and a straight line to that would be too slow."""
+    ways = [box(0.5 + 0.05 * n, 0.4, width=0.2) for n in range(14)]
+    (cover,) = tracked([[(0.9, each)] for each in ways])
+    redaction = Redaction(kind=RedactionKind.FACE, from_ms=0, until_ms=cover.until_ms, places=cover.places)
+    for number, (left, _top, right, _bottom) in enumerate(ways):
+        found = place_at(redaction, 100 * number)
+        assert found.left <= left * WHOLE, number
+        assert found.left + found.width >= min(WHOLE, right * WHOLE), number
+
+
 def test_a_face_within_a_longer_cover_has_none_of_its_own() -> None:
     inner, outer = (0.95, box(0.5, 0.5, 0.04, 0.08)), (0.9, box(0.5, 0.5, 0.2, 0.4))
     (cover,) = tracked([[inner, outer]] * 3 + [[outer]] * 7)

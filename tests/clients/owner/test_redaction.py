@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from agent.clients.media.confined import ConfinedMedia
+from agent.clients.media.face_covers import Followed
 from agent.clients.media.redact import compare_films, require_covered, require_muted
 from agent.clients.opening import open_bytes, open_file_key
 from agent.clients.owner import decisions
 from agent.clients.owner.decisions import CannotShareError, ShareChoice, approve
 from agent.clients.owner.file_keys import POSTER, SEGMENT, SOUND, ChosenFile, StoredFile
 from agent.clients.owner.ledger_reader import read_ledger
-from agent.clients.owner.redaction import FileRedactor, Redactions, read_plan
-from agent.clients.owner.review import RequestReview
+from agent.clients.owner.redaction import FileRedactor, Redactions, follow_plan, read_plan
+from agent.clients.owner.review import RequestReview, ReviewedSegment
 from agent.clients.owner.shared_footage import shared_of
 from agent.clients.owner.sync import sync
 from agent.core.vault.age.header import split
@@ -265,6 +267,62 @@ def test_a_mute_of_one_segment_reaches_into_those_beside_it_in_its_clip(home: Ho
     assert stretches(segment=2) == [(1700, 2000), (0, 2000), None]
     assert stretches(segment=2, from_s=0.1) == [(1800, 2000), (100, 2000), None]
     assert stretches(segment=3) == [None, None, (0, 2000)]
+
+
+def test_covers_that_are_to_follow_get_their_places_and_all_else_of_a_plan_stays(
+    home: Home, review: RequestReview
+) -> None:
+    asked: list[tuple[list[str], Redaction]] = []
+    places = (Place(0, 1000, 2000, 3001, 4000), Place(2570, 2000, 2000, 3001, 4000), Place(3990, 7, 8, 9, 10))
+
+    def follow(segments: Sequence[ReviewedSegment], cover: Redaction) -> Followed:
+        asked.append(([each.id for each in segments], cover))
+        return Followed(places, ((2000, 2500),))
+
+    drawn = {"clip": 1, "kind": "plate", "follow": True, "until_s": 3.99, "places": [[1, 10, 20, 30, 40]]}
+    voice, face = {"segment": 3, "kind": "voice"}, {"segment": 2, "kind": "face", "places": [[0, 1, 2, 3, 4]]}
+    data = json.dumps({"exact": True, "redactions": [voice, drawn, face]}).encode()
+    with pytest.raises(ConfigurationError, match="Redaction 2 of the plan is to follow, and has not yet"):
+        read_plan(data, review)
+    made, covers = follow_plan(data, review, follow)
+    hand = Place(at_ms=1000, left=1000, top=2000, width=3000, height=4000)
+    assert asked == [(list(home.segments[:2]), Redaction(RedactionKind.PLATE, 0, 3990, (hand,)))]
+    assert [(each.number, each.kind, each.followed.unsure) for each in covers] == [
+        (2, RedactionKind.PLATE, ((2000, 2500),))
+    ]
+    plan_now = json.loads(made)
+    assert plan_now["exact"] is True
+    assert [plan_now["redactions"][each] for each in (0, 2)] == [voice, face]
+    read = read_plan(made, review)
+    first, second = (read.films[name][0].places for name in home.segments[:2])
+    assert first[0] == places[0]
+    assert second[1:] == (Place(570, 2000, 2000, 3001, 4000), Place(1990, 7, 8, 9, 10))
+    # The list has the same keys as one that was drawn: when, where and of which kind.
+    assert set(json.loads(made)["redactions"][1]) == {"clip", "kind", "until_s", "places"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ({"segment": 1, "kind": "face", "places": [[0, 1, 2, 3, 4]]}, "No cover of the plan is to follow"),
+        ({"segment": 1, "kind": "voice", "follow": True}, "Redaction 1 .* a voice is nowhere in the picture"),
+        ({"segment": 1, "kind": "face", "follow": True}, "Redaction 1 .* places"),
+        ({"segment": 9, "kind": "face", "follow": True, "places": [[0, 1, 2, 3, 4]]}, "no such clip or segment"),
+        (
+            {"segment": 1, "kind": "face", "follow": True, "from_s": 3, "until_s": 4, "places": [[3, 1, 2, 3, 4]]},
+            "after the end",
+        ),
+        ({"segment": 1, "kind": "face", "follow": True, "from_s": 1, "places": [[0, 1, 2, 3, 4]]}, "outside of the"),
+    ],
+)
+def test_a_plan_in_which_nothing_can_follow_is_refused_with_its_entry(
+    review: RequestReview, entry: dict[str, Any], why: str
+) -> None:
+    def follow(_segments: Sequence[ReviewedSegment], _cover: Redaction) -> Followed:
+        raise FormatError("It does not decode.")
+
+    with pytest.raises(ConfigurationError, match=why):
+        follow_plan(plan(entry), review, follow)
 
 
 def test_a_cover_lies_only_in_the_segments_of_its_time(home: Home, review: RequestReview) -> None:

@@ -27,6 +27,7 @@ COMMANDS = {
     "suggest": LazyCommand(
         "agent.clients.cli.owner.suggest:suggest", "Suggest covers for the faces in a request's footage."
     ),
+    "follow": LazyCommand("agent.clients.cli.owner.follow:follow", "Let covers of a plan follow what is below them."),
     "redact": LazyCommand(
         "agent.clients.cli.owner.redact:redact", "See your film with covers and mutes, before you share it."
     ),

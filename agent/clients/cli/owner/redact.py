@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import click
 
@@ -15,16 +14,14 @@ from agent.clients.cli.owner.options import device_option, keys_option, load_key
 from agent.clients.cli.owner.review import find_request
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.owner.decisions import ShareChoice
-from agent.clients.owner.redaction import Redactions, film_length_ms, read_plan
+from agent.clients.owner.redaction import PLAN_LIMIT_BYTES, Redactions, film_length_ms, read_plan
 from agent.clients.owner.review import RequestReview, ReviewedSegment
 from agent.core.vault.redactions import Redaction, RedactionKind
 from agent.errors import ConfigurationError, DoorwardError
 from agent.ipc.control_client import DeviceLink
 from agent.platform import files
 
-__all__ = ["redact", "redacted_choice"]
-
-_PLAN_LIMIT_BYTES: Final = 1 << 20
+__all__ = ["read_plan_file", "redact", "redacted_choice"]
 
 
 @click.command()
@@ -57,6 +54,8 @@ def redact(request_id: str, plan: Path, folder: Path, device: Path, out: Path, a
     A segment with a redaction is encoded again as a whole, so its other pixels change slightly.  With "exact": true
     beside "redactions" they keep their values.  The film is then about three times larger, and some players do not
     play it.
+
+    A cover with "follow": true goes through 'doorward owner follow' first.
 
     Look at every second of the result: you decide if all faces
     are covered, and no program recognises any.
@@ -97,10 +96,15 @@ def redacted_choice(seen: RequestReview, choice: ShareChoice, plan: Path | None)
 
 
 def _read(seen: RequestReview, plan: Path) -> Redactions:
-    data = files.read_if_there(plan, _PLAN_LIMIT_BYTES)
+    return read_plan(read_plan_file(plan), seen)
+
+
+def read_plan_file(plan: Path) -> bytes:
+    """Returns the bytes of a plan. Raises `ConfigurationError` if it is not there."""
+    data = files.read_if_there(plan, PLAN_LIMIT_BYTES)
     if data is None:
         raise ConfigurationError(f"{plan} is not there.", remedy="Write the plan first.")
-    return read_plan(data, seen)
+    return data
 
 
 def _write(

@@ -93,6 +93,12 @@ def suggest(
         err=True,
     )
     click.echo(f"    doorward owner redact {seen.name[:8]} {out} --out FOLDER", err=True)
+    if plates and vehicles is None:  # 60 % of labelled plates, and 98 % with vehicles (docs/decisions/0076)
+        say(
+            "Many number plates are missed.  --vehicles covers vehicles with theirs, and a box that you draw on one can"
+            " follow it: doorward owner follow.",
+            err=True,
+        )
     # Small faces by infrared are dark ovals without features (docs/decisions/0076).
     for number in colourless if people is None else ():
         say(f"Clip {number} has no colour, as by infrared.  Many small faces are missed there: use --people.", err=True)

@@ -1,24 +1,26 @@
-// The searches for faces that the page has begun. An owner may close a clip while its films are fetched, and begin with
-// another one. The newest search alone counts, and each film goes to the search that asked for it.
+// The searches through the films of a clip that the page has begun: for faces, or for what a cover follows. An owner may
+// close a clip while its films are fetched, and begin with another one. The newest search alone counts, and each film
+// goes to the search that asked for it.
 
 /** @import { Bytes } from "../types.js" */
-/** @import { Draft } from "../owner/cover_draft.js" */
 /**
- * @typedef {{ add: (media: Bytes, lengthMs: number) => Promise<void>, finish: (most: number) => Draft[] }} Suggester
+ * @template T what is found
+ * @typedef {{ add: (media: Bytes, lengthMs: number) => Promise<void>, finish: (most: number) => T }} Search
  */
 
+/** @template T */
 export class SuggestRuns {
-  /** @type {Suggester | undefined} */
+  /** @type {Search<T> | undefined} */
   #newest;
   #run = 0;
 
   /**
    * Returns the number of a new search.
    *
-   * @param {Suggester} suggester
+   * @param {Search<T>} search
    */
-  begin(suggester) {
-    this.#newest = suggester;
+  begin(search) {
+    this.#newest = search;
     return ++this.#run;
   }
 
@@ -31,20 +33,20 @@ export class SuggestRuns {
    */
   async add(run, open, lengthMs) {
     if (run !== this.#run) return;
-    const suggester = this.#newest;
+    const search = this.#newest;
     const media = await open();
-    if (run === this.#run) await suggester?.add(media, lengthMs);
+    if (run === this.#run) await search?.add(media, lengthMs);
   }
 
   /**
-   * The covers that the search suggests. None if another one has begun.
+   * Everything that the search has found; undefined if another one has begun.
    *
    * @param {number} run
-   * @param {number} most
+   * @param {number} most covers
    */
   finish(run, most) {
-    if (run !== this.#run) return [];
-    const found = this.#newest?.finish(most) ?? [];
+    if (run !== this.#run) return undefined;
+    const found = this.#newest?.finish(most);
     this.#newest = undefined;
     return found;
   }

@@ -5,7 +5,11 @@ import { MOST_PLACES, placeAt, placesWithin, WHOLE } from "../wire/redactions.js
 /** @import { Planned } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
 /** @typedef {[left: number, top: number, width: number, height: number]} Rectangle in ten-thousandths of the picture */
-/** @typedef {Required<Planned>} Draft */
+/**
+ * @typedef {Required<Planned> & { hand?: Wire.Place[], unsure?: Stretch[] }} Draft a cover that follows what is below it
+ *   keeps the places that its owner set, and where it is unsure. A plan has neither, so both stay in the browser.
+ */
+/** @typedef {[from: number, until: number]} Stretch ms of the clip */
 
 /** The smallest cover that a pointer draws: a shorter stroke is a click. */
 const SMALLEST = 150;
@@ -65,13 +69,19 @@ export function rectangleAt({ places, from_ms: from, until_ms: until }, atMs) {
  */
 export function withPlace(draft, atMs, rectangle) {
   const at = Math.min(Math.max(atMs, draft.from_ms), draft.until_ms);
-  const others = draft.places.filter(([time]) => time !== at);
+  /** @param {Wire.Place[]} places */
+  const joined = (places) =>
+    /** @type {Wire.Place[]} */ ([...without(places, at), [at, ...rectangle]]).sort(([one], [other]) => one - other);
   // The list has a limit, and a segment takes one place at each of its ends.
-  if (others.length >= MOST_PLACES - 2) return draft;
-  /** @type {Wire.Place[]} */
-  const places = [...others, [at, ...rectangle]];
-  return { ...draft, places: places.sort(([one], [other]) => one - other) };
+  if (without(draft.places, at).length >= MOST_PLACES - 2) return draft;
+  return { ...draft, places: joined(draft.places), ...(draft.hand ? { hand: joined(draft.hand) } : {}) };
 }
+
+/**
+ * @param {Wire.Place[]} places
+ * @param {number} atMs
+ */
+const without = (places, atMs) => places.filter(([time]) => time !== atMs);
 
 /**
  * The cover without its place at that moment. Its last place stays.
@@ -81,9 +91,33 @@ export function withPlace(draft, atMs, rectangle) {
  * @returns {Draft}
  */
 export function withoutPlace(draft, atMs) {
-  const places = draft.places.filter(([time]) => time !== atMs);
-  return places.length ? { ...draft, places } : draft;
+  const [places, hand] = [draft.places, handOf(draft)].map((each) => without(each, atMs));
+  return places.length && hand.length ? { ...draft, places, ...(draft.hand ? { hand } : {}) } : draft;
 }
+
+/**
+ * The places that the owner set: all of them, unless the cover has followed.
+ *
+ * @param {Draft} draft
+ */
+export const handOf = ({ hand, places }) => hand ?? places;
+
+/**
+ * The cover where it has followed what is below it.
+ *
+ * @param {Draft} draft
+ * @param {{ places: Wire.Place[], unsure: Stretch[] }} followed
+ * @returns {Draft}
+ */
+export const withFollowed = (draft, { places, unsure }) => ({ ...draft, hand: handOf(draft), places, unsure });
+
+/**
+ * True if the cover is unsure at that moment.
+ *
+ * @param {Draft} draft
+ * @param {number} atMs
+ */
+export const isUnsure = ({ unsure = [] }, atMs) => unsure.some(([from, until]) => from <= atMs && atMs <= until);
 
 /**
  * The draft from one moment until another. Where a cover was beyond these, it begins or ends.
@@ -100,7 +134,17 @@ export function between(draft, fromMs, untilMs, lengthMs) {
   const until = isEnd ? lengthMs : Math.max(from + 1, untilMs);
   const { places } = draft;
   const isWithin = places.every(([at]) => from <= at && at <= until);
-  return { ...draft, from_ms: from, until_ms: until, places: isWithin ? places : placesWithin(places, from, until) };
+  const cut = {
+    ...draft,
+    from_ms: from,
+    until_ms: until,
+    places: isWithin ? places : placesWithin(places, from, until),
+  };
+  if (!draft.hand) return cut;
+  const hand = draft.hand.filter(([at]) => from <= at && at <= until);
+  const unsure = (draft.unsure ?? []).filter((each) => each[0] <= until && from <= each[1]);
+  // Without a place that the owner set in it, the rest follows from where the cover is.
+  return { ...cut, unsure, hand: hand.length ? hand : [placeAt(cut.places, from)] };
 }
 
 /** Half of what a field shows of a time, hundredths of a second, less what `isThere` allows. */

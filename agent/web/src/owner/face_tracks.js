@@ -321,7 +321,8 @@ function isWithin(track, other) {
  */
 function draftsOf(track, lengthMs, kind) {
   const known = track.known.map(grown);
-  const kept = simplified(widened(known));
+  // The tolerance is a share of the face, and a cover is larger than its face.
+  const kept = simplified(widened(known), TOLERANCE / (1 + 2 * (MARGIN + TOLERANCE)));
   let from = Math.max(0, known[0].at - HOLD_MS);
   let until = known[known.length - 1].at + HOLD_MS;
   if (until >= lengthMs - HOLD_MS) until = lengthMs;
@@ -351,34 +352,43 @@ function grown({ at, unseen, box: [left, top, right, bottom] }) {
 }
 
 /**
- * Each place with those before and after it.
+ * Each place with those before and after it, within the picture.
  *
  * @param {Known[]} known
  * @returns {Known[]}
  */
-function widened(known) {
+export function widened(known) {
   return known.map((each, i) => {
     const near = known.slice(Math.max(0, i - 1), i + 2).map(({ box }) => box);
     /** @param {number} side */
     const sides = (side) => near.map((box) => box[side]);
     return {
       ...each,
-      box: [Math.min(...sides(0)), Math.min(...sides(1)), Math.max(...sides(2)), Math.max(...sides(3))],
+      box: [
+        within(Math.min(...sides(0))),
+        within(Math.min(...sides(1))),
+        within(Math.max(...sides(2))),
+        within(Math.max(...sides(3))),
+      ],
     };
   });
 }
+
+/** @param {number} side */
+const within = (side) => Math.min(1, Math.max(0, side));
 
 /**
  * The places that a straight line between others does not replace.
  *
  * @param {Known[]} known
+ * @param {number} tolerance most that a cover may deviate from the line, as a share of its size
  */
-function simplified(known) {
+export function simplified(known, tolerance) {
   const kept = [known[0]];
   let first = 0;
   for (let last = 2; last < known.length; last++) {
     const between = known.slice(first + 1, last);
-    if (between.some((each) => deviates(known[first], known[last], each))) {
+    if (between.some((each) => deviates(known[first], known[last], each, tolerance))) {
       first = last - 1;
       kept.push(known[first]);
     }
@@ -391,19 +401,23 @@ function simplified(known) {
  * @param {Known} one
  * @param {Known} two
  * @param {Known} between
+ * @param {number} tolerance
  */
-function deviates(one, two, { at, box }) {
+function deviates(one, two, { at, box }, tolerance) {
   const share = (at - one.at) / (two.at - one.at);
   const sizes = [box[2] - box[0], box[3] - box[1]];
-  const most = TOLERANCE / (1 + 2 * (MARGIN + TOLERANCE)); // of the cover, which is larger than its face
-  return box.some((side, i) => Math.abs(one.box[i] + (two.box[i] - one.box[i]) * share - side) > most * sizes[i % 2]);
+  return box.some((side, i) => {
+    // A side at the rim has no margin that would make up for a deviation.
+    const most = side > 0 && side < 1 ? tolerance * sizes[i % 2] : 0;
+    return Math.abs(one.box[i] + (two.box[i] - one.box[i]) * share - side) > most;
+  });
 }
 
 /**
  * @param {Known} known
  * @returns {Wire.Place}
  */
-function placeOf({ at, box }) {
+export function placeOf({ at, box }) {
   const [left, top] = box.slice(0, 2).map((side) => Math.max(0, Math.min(WHOLE - 1, Math.floor(side * WHOLE))));
   const [right, bottom] = box.slice(2).map((side) => Math.max(1, Math.min(WHOLE, Math.ceil(side * WHOLE))));
   return [at, left, top, Math.max(1, right - left), Math.max(1, bottom - top)];

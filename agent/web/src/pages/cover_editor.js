@@ -3,12 +3,15 @@
 import {
   between,
   changed,
+  handOf,
   isThere,
+  isUnsure,
   newCover,
   newMute,
   rectangleAt,
   rectangleOf,
   typed,
+  withFollowed,
   withoutPlace,
   withPlace,
 } from "../owner/cover_draft.js";
@@ -65,6 +68,8 @@ class CoverEditor {
   #suggested = new Set();
   /** @type {((share: [number, number]) => void) | undefined} What the pointer does while it is down. */
   #drag;
+  /** The covers stay as they are while one of them follows. */
+  #isFollowing = false;
 
   /**
    * @param {Review} review
@@ -165,6 +170,46 @@ class CoverEditor {
     }
   }
 
+  /** Lets the chosen cover go with what is below it. */
+  async #follow() {
+    const draft = this.#chosen;
+    if (!draft) return;
+    const { segments } = this.#covered.clip;
+    const lengths = segments.map(({ lengthMs }) => lengthMs);
+    this.#problem.textContent = "";
+    this.#progress.textContent = "";
+    this.#holdStill(true);
+    try {
+      const cover = { hand: handOf(draft), from: draft.from_ms, until: draft.until_ms, lengths };
+      const { run, order } = await call("beginFollowing", cover);
+      for (const [i, film] of order.entries()) {
+        this.#progress.textContent = t("cover.following", { number: i + 1, count: order.length });
+        await call("followIn", { run, id: segments[film].id });
+        if (!this.#list.isConnected) return; // the dialog was closed
+      }
+      const found = await call("followed", { run });
+      if (!found) return;
+      const made = withFollowed(draft, found);
+      this.#drafts[this.#drafts.indexOf(draft)] = made;
+      this.#chosen = made;
+      this.#progress.textContent = found.unsure.length ? t("cover.followed.unsure") : t("cover.followed");
+    } catch (error) {
+      this.#progress.textContent = "";
+      this.#problem.textContent = explain(error);
+    } finally {
+      this.#holdStill(false);
+      this.#rows();
+      /** @type {HTMLElement | null} */ (this.#list.querySelector(".follow"))?.focus();
+    }
+  }
+
+  /** @param {boolean} isFollowing */
+  #holdStill(isFollowing) {
+    this.#isFollowing = isFollowing;
+    this.#suggest.disabled = isFollowing;
+    this.#list.inert = isFollowing;
+  }
+
   #own() {
     return this.#drafts.filter((draft) => !this.#suggested.has(draft));
   }
@@ -184,6 +229,7 @@ class CoverEditor {
   #listen() {
     const picture = this.#covers;
     picture.addEventListener("pointerdown", (event) => {
+      if (this.#isFollowing) return;
       picture.setPointerCapture(event.pointerId);
       this.#begin(event);
       event.preventDefault();
@@ -255,7 +301,8 @@ class CoverEditor {
       const [x, y, width, height] = rectangleAt(draft, atMs).map(String);
       const own = { "data-draft": String(i) };
       const isChosen = draft === this.#chosen;
-      const cover = svg("rect", { x, y, width, height, class: `cover${isChosen ? " chosen" : ""}`, ...own });
+      const classes = ["cover", isChosen && "chosen", isUnsure(draft, atMs) && "unsure"].filter(Boolean).join(" ");
+      const cover = svg("rect", { x, y, width, height, class: classes, ...own });
       if (!isChosen) return [cover];
       const corner = { cx: String(Number(x) + Number(width)), cy: String(Number(y) + Number(height)) };
       const { width: columns, height: rows } = this.#film.canvas; // a circle on the picture, whatever its shape
@@ -330,7 +377,8 @@ class CoverEditor {
       { type: "button", "aria-label": t("cover.remove.which", { number: i + 1 }), onclick: () => this.#remove(i) },
       t("cover.remove"),
     );
-    return h("li", h("div.row.between", title, remove), isChosen && this.#details(draft));
+    const mark = draft.unsure?.length ? h("small.unsure", t("cover.unsure")) : null;
+    return h("li", h("div.row.between", h("span", title, mark), remove), isChosen && this.#details(draft));
   }
 
   /** @param {number} i */
@@ -346,8 +394,31 @@ class CoverEditor {
       "div.cover-details",
       draft.kind !== "voice" && this.#kindField(draft),
       h("div.pair", this.#timeField("from_ms", "from"), this.#timeField("until_ms", "until")),
-      draft.kind !== "voice" && this.#placeFields(),
+      draft.kind !== "voice" && [this.#placeFields(), this.#followFields(draft)],
     );
+  }
+
+  /** @param {Draft} draft the chosen one */
+  #followFields(draft) {
+    const stretches = (draft.unsure ?? []).map(([from, until]) =>
+      h(
+        "button.small",
+        { type: "button", onclick: () => this.#lookAt(from) },
+        t("cover.unsure.at", { from: secondsOf(from), until: secondsOf(until) }),
+      ),
+    );
+    return h(
+      "div.following",
+      h("button.follow", { type: "button", onclick: () => this.#follow() }, t("cover.follow")),
+      h("p.help", t("cover.follow.how")),
+      h("div.row", stretches),
+    );
+  }
+
+  /** @param {number} atMs */
+  #lookAt(atMs) {
+    this.#film.show(atMs);
+    this.#covers.scrollIntoView({ block: "center" });
   }
 
   /** @param {Draft} draft */
