@@ -58,6 +58,10 @@ class BusSettings:
     session_s: int = 0
     """For how long the broker keeps messages for this client while it is away. 0: it keeps none, and each connection
     begins without a session."""
+    unique_id: bool = False
+    """Each connection has another client id: `name`, a dot and 8 random hex digits. A broker keeps a connection that
+    the network has cut off for up to 90 s. While RabbitMQ ends it for the next one with the same id, it may delete the
+    next one's queue, too."""
     qos: int = 1
     """The quality of service of subscriptions. 0: the broker neither queues a message for this client nor waits for its
     acknowledgement."""
@@ -76,9 +80,11 @@ def sessionless(settings: BusSettings) -> BusSettings | None:
     """Returns the settings of a device's second connection, which has no session. None: the first one has none either.
 
     A broker keeps all that a session is subscribed to while the device is away. Lists and pages must not wait there, so
-    they come over the second connection. It has the device's rights, and another client id, because a broker has one
-    connection for each. With QoS 0, RabbitMQ makes no queue for it.
+    they come over the second connection. It has the device's rights, and other client ids, because a broker has one
+    connection for each id. With QoS 0, RabbitMQ makes no queue for it.
     """
     if not settings.session_s:
         return None
-    return replace(settings, name=f"{settings.name}.live", user=settings.user or settings.name, session_s=0, qos=0)
+    return replace(
+        settings, name=f"{settings.name}.live", user=settings.user or settings.name, session_s=0, unique_id=True, qos=0
+    )

@@ -13,6 +13,7 @@ Source: MQTT 5.0 §3.1.2.11 and §3.2.2.3 (limits), §4.13 (errors); paho-mqtt 2
 
 from __future__ import annotations
 
+import random
 import selectors
 import socket
 import ssl
@@ -159,9 +160,10 @@ class Connection:
     # paho's callbacks: all run inside `step` or `publish`, on our thread.
 
     def _make_client(self) -> PahoClient:
+        ending = f".{random.SystemRandom().getrandbits(32):08x}" if self._settings.unique_id else ""
         client = PahoClient(
             CallbackAPIVersion.VERSION2,
-            client_id=self._settings.name,
+            client_id=self._settings.name + ending,
             protocol=MQTTProtocolVersion.MQTTv5,
             reconnect_on_failure=False,
             manual_ack=True,

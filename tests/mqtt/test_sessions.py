@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def test_the_second_connection_has_another_client_id_and_no_session_and_subscrib
             connect = peer.note()
             assert isinstance(connect, bytes)
             assert connect[_FLAGS] & CLEAN_START
-            assert f"{DEVICE}.live".encode() in connect
+            assert re.search(rb"\0\x1e%b\.live\.[0-9a-f]{8}" % DEVICE.encode(), connect), "another id each time"
             assert (_EXPIRY + bytes(4)) in connect[10:]
             kind, asked = peer.note()  # type: ignore[misc]
             assert (kind & 0xF0, asked[-1]) == (0x80, 0), "QoS 0, retained messages first"

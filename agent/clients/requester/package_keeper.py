@@ -45,6 +45,11 @@ __all__ = ["BrokerWatch", "KeptPackage", "PackageKeeper", "RootKeeping"]
 _TIMEOUT_S: Final = 30.0
 _LOOK_S: Final = 600.0
 """From one look at a broker to the next, although nothing happened: its operator may have emptied it."""
+_REPEAT_S: Final = 30.0
+"""The same after a change of the package. A cluster of RabbitMQ keeps no list for a doorbell whose connection has died
+without its knowledge, which it learns within 68 s. A broker that has the package gets no second copy."""
+_REPEAT_FOR_S: Final = 110.0
+"""From a change on, in which each look is followed by such a look. The last one comes after two minutes."""
 _AGAIN_S: Final = 5.0
 """After a fault. Each try waits for the broker for half a minute already."""
 _MOST_PAUSE_S: Final = 300.0
@@ -330,7 +335,7 @@ class BrokerWatch:
         self._keeper = PackageKeeper(open_bus, root.name_key, clock)
         self._tried = self._kept = b""
         """The newest package at the last look, and at the last one without a fault."""
-        self._look_s, self._fault = 0.0, ""
+        self._look_s, self._repeat_until_s, self._fault = 0.0, 0.0, ""
 
     def step(self, newest: bytes) -> float:
         """Looks if that is due. Returns the most seconds until the next call. `newest`: the whole package, or empty."""
@@ -338,6 +343,7 @@ class BrokerWatch:
         if not newest or not (self._keeper.has_returned() or is_due):
             return _STEP_S
         is_new, self._tried = self._kept not in (b"", newest), newest
+        self._repeat_until_s = self._clock() + _REPEAT_FOR_S if is_new else self._repeat_until_s
         try:
             self._look(is_new=is_new)
         except DoorwardError as error:
@@ -349,7 +355,7 @@ class BrokerWatch:
                 self._keeper.watch()
             return _STEP_S
         self._kept, self._fault = newest, ""
-        self._look_s = self._clock() + _LOOK_S
+        self._look_s = self._clock() + (_REPEAT_S if self._clock() < self._repeat_until_s else _LOOK_S)
         return 0.0 if self._keeper.has_returned() else _STEP_S
 
     def stop(self) -> None:

@@ -281,6 +281,22 @@ def test_a_broker_that_refuses_a_slot_gets_nothing_large_again_and_is_asked_ever
     assert is_whole_beside_a_directory(broker, package)
 
 
+def test_a_change_is_looked_after_four_times_within_two_minutes_and_then_every_ten(package: bytes) -> None:
+    """A doorbell of a RabbitMQ cluster whose connection has died misses it, and is back within 68 s."""
+    watched = Watched(RefusingBroker(), package)
+    watched.run(30.0)
+    assert len(watched.told) == 1, "the first look of a program is no change"
+    watched.package = b"another list"
+    began_s, looks = watched.clock.now_s, len(watched.told)
+    times_s = []
+    while watched.clock.now_s < began_s + 800.0:
+        watched.run(1.0)
+        if len(watched.told) > looks:
+            looks = len(watched.told)
+            times_s.append(watched.clock.now_s - began_s)
+    assert times_s == pytest.approx([1.0, 31.0, 61.0, 91.0, 121.0, 721.0], abs=6.0)
+
+
 def test_a_new_package_waits_for_no_pause(package: bytes) -> None:
     broker = RefusingBroker(str(TrustTopic(ROOT.id, 1)))
     watched = Watched(broker, package)
