@@ -1,7 +1,7 @@
 """A queue of items from many senders, in which no sender delays another.
 
 - Senders take turns. For each sender the newest item comes first, so a sender who floods replaces only earlier items of
-  the same sender.
+  the same sender. If a later item says what holds now, items come in the order in which they were added.
 - The queue is bounded. If it is full, the oldest item of the sender with the most bytes is dropped.
 
 So a sender with few items is served after one turn of all others, independent of their number of items.
@@ -18,11 +18,13 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """`most_of_one`: items of one sender. `size_bytes`: of all items together; a larger item is stored alone."""
+    """`most_of_one`: items of one sender. `size_bytes`: of all items together; a larger item is stored alone.
+    `in_order`: the oldest item of a sender comes first."""
 
-    def __init__(self, most_of_one: int, size_bytes: int) -> None:
+    def __init__(self, most_of_one: int, size_bytes: int, *, in_order: bool = False) -> None:
         self._most_of_one = most_of_one
         self._size_bytes = size_bytes
+        self._in_order = in_order
         self._senders: OrderedDict[str, deque[tuple[T, int]]] = OrderedDict()
         """Senders in the order of their turns, each with items and sizes, oldest first."""
         self._held: dict[str, int] = {}
@@ -46,11 +48,11 @@ class FairQueue(Generic[T]):
         return dropped
 
     def take(self) -> T | None:
-        """Returns the newest item of the next sender in turn."""
+        """Returns an item of the next sender in turn: the newest, or the oldest if the queue is in order."""
         if not self._senders:
             return None
         sender, items = self._senders.popitem(last=False)
-        item, size_bytes = items.pop()
+        item, size_bytes = items.popleft() if self._in_order else items.pop()
         if items:
             self._senders[sender] = items  # behind all others
         self._weigh(sender, -size_bytes)

@@ -3,7 +3,7 @@
 An acknowledgement is for the broker and independent of the outcome. Processing is fair among senders. Receipts for the
 device's uploads, packages of trust roots, and messages to the whole cell are three classes, so that a flood of one
 cannot delay another. Within a class senders take turns (`core.fair_queue`); the broker's access list binds the sender
-to the topic.
+to the topic. Packages of trust roots are handed out as they came: a later index says which list holds now.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class InboundQueue:
         sizes = {TopicClass.RECEIPTS: half, TopicClass.TRUST: min(_TRUST_BYTES, half), TopicClass.CELL: half}
         self._classes = {
             kind: (
-                FairQueue[MessageReceived](settings.inbound_of_one, size_bytes),
+                FairQueue[MessageReceived](settings.inbound_of_one, size_bytes, in_order=kind is TopicClass.TRUST),
                 MessageRateLimiter(settings.inbound_per_s),
             )
             for kind, size_bytes in sizes.items()

@@ -18,7 +18,8 @@ chunks once it is whole, and again with each later index: the custodian may have
 a package long, so a root gets no more than `_MOST_HANDED` of them to the custodian in `_AGAIN_NS`.
 
 A device with a session at its broker also hears pieces as they are published, because a node of a RabbitMQ cluster does
-not give what another node retains. They come before their index, so they are kept by their slots until it comes.
+not give what another node retains. They come before their index, so they are kept by their slots until it comes. So is
+a piece that was asked for and is of another list: a root that publishes puts it there before its index.
 
 Neither index nor pieces are trusted. The custodian verifies the package; a false index costs bytes of the budget.
 """
@@ -268,7 +269,8 @@ class TrustReading(ThreadOwned):
         if root is None or all(sha256 != each.sha256 for _, each in root.missing):
             if root is not None and is_asked:
                 self._stick(where, now)
-            if self._hears_pieces and not is_asked and (root is None or sha256 not in root.pieces):
+            if (is_asked or self._hears_pieces) and (root is None or sha256 not in root.pieces):
+                # While a root publishes, a slot holds the piece of the list whose index comes last.
                 self._keep_early(where, piece)
             return ()
         root.pieces[sha256] = piece

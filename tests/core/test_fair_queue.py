@@ -17,6 +17,13 @@ def test_senders_take_turns_and_the_newest_of_each_comes_first() -> None:
     assert [queue.take() for _ in range(7)] == ["a3", "b1", "c2", "a2", "c1", "a1", None]
 
 
+def test_a_queue_in_order_gives_the_oldest_item_of_each_sender_first_and_drops_the_oldest() -> None:
+    queue = FairQueue[str](2, 1000, in_order=True)
+    for sender, item in (("a", "a1"), ("b", "b1"), ("a", "a2"), ("a", "a3")):
+        queue.put(sender, item, 1)
+    assert [queue.take() for _ in range(4)] == ["a2", "b1", "a3", None]
+
+
 def test_somebody_who_sends_once_is_heard_after_one_turn_of_all_others() -> None:
     queue = FairQueue[int](80, 1 << 20)
     for number in range(10_000):

@@ -48,6 +48,15 @@ def test_a_flood_of_receipts_does_not_hold_up_a_request() -> None:
     assert taken[0].payload == b"999"
 
 
+def test_the_indexes_of_a_root_are_handed_out_as_they_came() -> None:
+    """A killed broker gives its older index, and the root puts the newer one back right behind it."""
+    waiting, topic = queue(), f"doorward/v1/trust/{'ab' * 8}/index"
+    for index in (b"older", b"newer"):
+        waiting.put(MessageReceived(topic, index))
+    taken = (waiting.take(5.0), waiting.take(5.0))
+    assert [each and each.payload for each in taken] == [b"older", b"newer"]
+
+
 def test_somebody_who_asks_once_is_heard_after_one_turn_of_a_hundred_others() -> None:
     waiting, now_s, turns = queue(), 0.0, 0
     for number in range(10_000):

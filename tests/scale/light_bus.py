@@ -49,6 +49,7 @@ _STABLE_AFTER_S = 10.0
 """As in `MqttBus`."""
 _READY_AT_ONCE = 256
 _POLL_S = 0.1
+_AGAIN_S = 0.02
 """The longest wait for news, so that a quiet process does not look as if it stood still."""
 _SLICE_S = 0.05
 """For connections that were opened meanwhile, in each round. In a storm there are hundreds, and the doorbells that are
@@ -259,15 +260,18 @@ class LightBus:
         self._filters[topic_filter] = retained
         if self._connection is not None and self._is_up:
             self._connection.subscribe(topic_filter, retained=retained)
+            self._send_rest(self._connection)
 
     def read_retained(self, topic_filter: str) -> None:
         if self._connection is not None and self._is_up:
             self._connection.subscribe(topic_filter, retained=True)
+            self._send_rest(self._connection)
 
     def unsubscribe(self, topic_filter: str) -> None:
         self._filters.pop(topic_filter, None)
         if self._connection is not None and self._is_up:
             self._connection.unsubscribe(topic_filter)
+            self._send_rest(self._connection)
 
     def hurry(self, pending: bool) -> None:
         self._pending = pending
@@ -319,13 +323,18 @@ class LightBus:
                 # Acknowledgements of what was just told leave with the next step.
             if (sock := connection._client.socket()) is not None and sock.pending():  # type: ignore[union-attr]
                 self._board.after(0, self.move)
-            elif connection._client.want_write():
-                self._board.after(0.005, self.move)
+            else:
+                self._send_rest(connection)
         except LinkError as error:
             self.failed(error)
             return
         if self._events or len(self._inbound_wait()):
             self.on_news()
+
+    def _send_rest(self, connection: Connection) -> None:
+        """Looks again at a line that took no more, for example in a cut: its selector waits for no room to write."""
+        if connection._client.want_write():
+            self._board.after(_AGAIN_S, self.move)
 
     def failed(self, error: LinkError) -> None:
         self._close()

@@ -276,6 +276,19 @@ def test_a_slot_without_its_piece_is_left_until_the_next_index(device: Device) -
     assert list(device.times) == [new]
 
 
+def test_a_piece_that_a_root_published_before_its_index_is_read_once(device: Device) -> None:
+    old, new = package(18_000), package(18_000, seed=2)
+    device.broker.publish(ROOT, new)
+    device.connect(indexes=False)
+    device.give(str(TrustIndexTopic(ROOT)), index_of(old))
+    device.pass_time(5)
+    assert device.broker.wishes == [f"{ROOT}/0"], "it is of the new list"
+    device.give(str(TrustIndexTopic(ROOT)), index_of(new))
+    device.pass_time(10)
+    assert device.broker.wishes == [f"{ROOT}/{slot}" for slot in range(5)]
+    assert list(device.times) == [new]
+
+
 def test_a_slot_without_its_piece_is_asked_for_again_after_longer_and_longer_pauses(device: Device) -> None:
     data = package(18_000)
     device.broker.publish(ROOT, data)
