@@ -54,8 +54,9 @@ _SMALL_CELLS, _LEAST_CELLS_AT_NIGHT = 80, 11
 """1.7 % of the picture, below which a thing may be an insect, two of them or a leaf; a larger one may move by its own
 length in a frame, as a car does. 0.2 %, the least that counts at night."""
 
-_ONCE_CELLS_BY_DAY, _ONCE_CELLS_AT_NIGHT = 12, 30
-"""From this size one look is enough."""
+_ONCE_CELLS_BY_DAY, _ONCE_CELLS_IF_KNOWN = 12, 30
+"""From this size one look is enough by day, and at night of a visitor who is known. At night all others that may fly are
+looked at twice: a lamp draws insects."""
 
 _CLUTTER_PATHS, _CLUTTER_PATHS_IF_LARGE = 2.0, 1.0
 """A path must be longer by this factor than the scene's usual one; of a large region, than the usual one."""
@@ -124,10 +125,21 @@ class MotionConfirmation:
             self._clutter = max(0.0, self._clutter - _CLUTTER_FALLS * self._clutter_rise * elapsed_frames)
 
     def visitors(
-        self, regions: Iterable[MotionRegion], frame_number: int, *, dark: bool, smoothed: bool, raining: bool
+        self,
+        regions: Iterable[MotionRegion],
+        frame_number: int,
+        *,
+        dark: bool,
+        smoothed: bool,
+        raining: bool,
+        known: bool = False,
     ) -> list[CellBox]:
-        """The boxes of those that are.  `smoothed`, `raining`: the grid shows 3×3 means, the darker of two frames."""
-        once_cells = 0 if raining else _ONCE_CELLS_AT_NIGHT if dark else _ONCE_CELLS_BY_DAY
+        """The boxes of those that are.  `smoothed`, `raining`: the grid shows 3×3 means, the darker of two frames.
+
+        `known`: a visitor is looked after, and what moves may be them.
+        """
+        at_night = _ONCE_CELLS_IF_KNOWN if known else _SMALL_CELLS
+        once_cells = 0 if raining else at_night if dark else _ONCE_CELLS_BY_DAY
         likely = [box for number, box in self._likely if frame_number - number <= self._again_frames]
         boxes = []
         for region in regions:

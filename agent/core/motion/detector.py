@@ -217,7 +217,7 @@ class Detector:
         self._confirmed = None
         self._sudden.forget()
         self._presence.forget()
-        self._lingering.forget()
+        self._lingering.begin(self._learnt_at_ns)
         self._background.begin()
         self._tracks.clear()
         self._confirming.forget()
@@ -319,6 +319,7 @@ class Detector:
             dark=self._background.level < _NIGHT_STEPS,
             smoothed=self._clearing.smooths,
             raining=self._clearing.rains,
+            known=self._presence.box is not None,
         )
         is_noisy = self._clearing.smooths or self._background.least_step > self._settings.smallest_step
         if not boxes and is_noisy and self._presence.box is None:
@@ -370,6 +371,7 @@ class Detector:
         self._tracks.tune(frames_per_s)
         self._sudden.settle_frames = self._frames(settings.settle_s, least=3)
         self._confirming.tune(frames_per_s)
+        self._lingering.tune(frames_per_s, _FULL_LOOK_FRAMES)
 
     def _frames(self, duration_s: float, *, least: int) -> int:
         return max(least, round(duration_s * self._pace.frames_per_s))

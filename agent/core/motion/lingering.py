@@ -2,11 +2,14 @@
 
 A person who walks straight towards the camera gains a cell of new ground in some seconds: too little for a path, and
 slow enough for the background to follow. The scene of half a minute ago still shows that they came. So every 16 frames
-it is compared with the frame, and a thing that differs from it and keeps changing for three looks is a visitor. Parked
-cars and parcels stay the same, and trees and water looked alike half a minute ago.
+it is compared with the frame, and a thing that differs from it and keeps changing for some five seconds is a visitor:
+three looks at ten frames a second, five at fifteen. Parked cars and parcels stay the same. Trees and water looked alike
+half a minute ago, but not yet in the first seconds after a start, which tell nothing.
 """
 
 from __future__ import annotations
+
+import math
 
 import cv2
 import numpy as np
@@ -21,7 +24,10 @@ from agent.core.timebase import BootNs, seconds
 
 __all__ = ["LingeringVisitor"]
 
-_LOOKS = 3
+_LIVES_S, _LEAST_LOOKS = 4.8, 3
+"""A visitor changes for this long, and in at least this many looks: the one follows a body, the other is for chance."""
+_YOUNG_NS = 8_000_000_000
+"""For this long after the learning no visitor lingers: the scene has not shown how its trees sway."""
 _DILATED_CELLS = 16
 """`Passes.find_body` also marks the neighbours: of the smallest person, this many."""
 _LEAST_DIFFERING_CELLS = 3
@@ -50,6 +56,17 @@ class LingeringVisitor:
         self._taken_ns = BootNs(0)
         self._last_frame = 0
         self._begins = True
+        self._judges_from_ns = BootNs(0)
+        self._least_looks = _LEAST_LOOKS
+
+    def begin(self, learnt_at_ns: BootNs) -> None:
+        """Another scene, which is learned until `learnt_at_ns`."""
+        self._begins = True
+        self._judges_from_ns = BootNs(learnt_at_ns + _YOUNG_NS)
+
+    def tune(self, frames_per_s: float, after_frames: int) -> None:
+        """Count in looks of this rate from now on, of which each comes `after_frames`."""
+        self._least_looks = max(_LEAST_LOOKS, math.ceil(_LIVES_S * frames_per_s / after_frames - 0.01))
 
     def forget(self) -> None:
         """The light, or the way the grid is cleared, has changed: the scene of before cannot be compared."""
@@ -61,7 +78,8 @@ class LingeringVisitor:
         follows = not self._begins and frame_number - self._last_frame == after_frames
         self._last_frame = frame_number
         self._take_scene(sensor_ns)
-        if follows and self._may_differ() and self._find_living(background):
+        is_known = sensor_ns >= self._judges_from_ns
+        if follows and is_known and self._may_differ() and self._find_living(background):
             box = self._lasting()
         else:
             self._looks[:] = 0
@@ -102,7 +120,7 @@ class LingeringVisitor:
         return True
 
     def _lasting(self) -> CellBox | None:
-        lasting = (self._looks >= _LOOKS).astype(np.uint8)
+        lasting = (self._looks >= self._least_looks).astype(np.uint8)
         if cv2.countNonZero(lasting) < self._smallest_cells + _DILATED_CELLS:
             return None
         _, _, statistics, _ = cv2.connectedComponentsWithStats(lasting)

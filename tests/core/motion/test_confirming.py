@@ -35,13 +35,14 @@ def verdict(
     dark: bool = False,
     smoothed: bool = False,
     raining: bool = False,
+    known: bool = False,
 ) -> list[CellBox]:
-    return confirming.visitors(regions, frame, dark=dark, smoothed=smoothed, raining=raining)
+    return confirming.visitors(regions, frame, dark=dark, smoothed=smoothed, raining=raining, known=known)
 
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_who_walks_is_confirmed_at_once_when_large_enough(dark: bool) -> None:
-    walker = region(40, 2.2, dwell=4)
+    walker = region(80 if dark else 40, 2.2, dwell=4)
     assert verdict(judge(), walker, dark=dark) == [walker.box]
 
 
@@ -89,12 +90,18 @@ def test_a_slow_camera_asks_for_a_path_of_as_many_steps(frames_per_s: float, ste
 @pytest.mark.parametrize("frames_per_s", [5.0, 8.0, 10.0])
 def test_under_a_lamp_a_small_thing_is_tracked_for_as_many_looks_at_any_frame_rate(frames_per_s: float) -> None:
     judging, streak = judge(frames_per_s), region(36, 1.3, path=11)
-    assert verdict(judging, streak, dark=True) == []
+    assert verdict(judging, streak, dark=True, known=True) == []
     walker = streak._replace(longest_path=12)
-    assert verdict(judging, walker, dark=True) == [walker.box]
+    assert verdict(judging, walker, dark=True, known=True) == [walker.box]
 
 
-@pytest.mark.parametrize(("cells", "dark"), [(10, False), (25, True)])
+def test_at_night_a_visitor_who_is_known_need_not_pass_twice() -> None:
+    arm = region(36, 1.6)
+    assert verdict(judge(), arm, dark=True, known=True) == [arm.box]
+    assert verdict(judge(), arm, dark=True) == []
+
+
+@pytest.mark.parametrize(("cells", "dark"), [(10, False), (25, True), (79, True)])
 def test_a_small_thing_has_to_pass_twice(cells: int, dark: bool) -> None:
     judging, small = judge(), region(cells, 1.6)
     moved = small._replace(box=(33, 20, 37, 28))

@@ -19,19 +19,23 @@ from agent.core.timebase import BootNs, seconds
 PERSON = np.s_[28:36, 33:36]
 
 
-def boxes(draw: Callable[[int, np.ndarray], None], looks: int = 30) -> list[CellBox | None]:
-    """The answers to looks 1.6 s apart at a bare wall on which `draw` draws from the tenth on."""
+def boxes(
+    draw: Callable[[int, np.ndarray], None], looks: int = 30, *, begins: int = 10, frames_per_s: float = 10.0
+) -> list[CellBox | None]:
+    """The answers to looks 16 frames apart at a bare wall on which `draw` draws from the look `begins` on."""
     grids = Grids(ZoneMap().rasterise(60, 80))
     passes = PurePasses(grids, 60, 80)
-    background = Background(grids, passes, 10.0, MotionSettings())
+    background = Background(grids, passes, frames_per_s, MotionSettings())
     lingering = LingeringVisitor(grids, passes, MotionSettings())
+    lingering.tune(frames_per_s, 16)
+    lingering.begin(BootNs(0))
     grids.quick_threshold[:], grids.quick_mean[:] = 6, 100
     found = []
     for number in range(looks):
         grids.frame[:] = 100
-        if number >= 10:
+        if number >= begins:
             draw(number, grids.frame)
-        found.append(lingering.look(background, 16 * number, 16, BootNs(seconds(1.6 * number))))
+        found.append(lingering.look(background, 16 * number, 16, BootNs(seconds(16 * number / frames_per_s))))
         grids.quick_mean[:] = grids.frame  # so slow that the background follows at once
     return found
 
@@ -46,6 +50,26 @@ def test_a_small_person_who_walks_towards_the_camera_is_told_within_four_looks()
     left, top, right, bottom = found[told[0]] or (0, 0, 0, 0)
     assert (left, top) <= (33, 28)
     assert (right, bottom) >= (36, 36)
+
+
+def test_the_first_seconds_after_the_learning_tell_nothing() -> None:
+    def tree(number: int, frame: np.ndarray) -> None:
+        frame[PERSON] = 150 + 20 * (number % 2)
+
+    found = boxes(tree, begins=1)
+    assert not any(found[:7])  # 3 looks from 8 s on
+    assert found[7]
+
+
+@pytest.mark.parametrize(("frames_per_s", "looks"), [(5.0, 3), (8.0, 3), (10.0, 3), (12.5, 4), (15.0, 5)])
+def test_a_visitor_lives_for_five_seconds_at_any_frame_rate(frames_per_s: float, looks: int) -> None:
+    def person(number: int, frame: np.ndarray) -> None:
+        frame[PERSON] = 150 + 20 * (number % 2)
+
+    found = boxes(person, begins=20, frames_per_s=frames_per_s)
+    told = [number for number, box in enumerate(found) if box is not None]
+    assert told[0] == 20 + looks - 1
+    assert looks * 16 / frames_per_s >= 4.8
 
 
 def test_a_parcel_is_not_told() -> None:
