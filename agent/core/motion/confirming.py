@@ -55,8 +55,8 @@ _SMALL_CELLS, _LEAST_CELLS_AT_NIGHT = 80, 11
 length in a frame, as a car does. 0.2 %, the least that counts at night."""
 
 _ONCE_CELLS_BY_DAY, _ONCE_CELLS_IF_KNOWN = 12, 30
-"""From this size one look is enough by day, and at night of a visitor who is known. At night all others that may fly are
-looked at twice: a lamp draws insects."""
+"""From this size one look is enough by day, and at night for a visitor who is known. At night all others that may fly
+are looked at twice: a lamp draws insects."""
 
 _CLUTTER_PATHS, _CLUTTER_PATHS_IF_LARGE = 2.0, 1.0
 """A path must be longer by this factor than the scene's usual one; of a large region, than the usual one."""
