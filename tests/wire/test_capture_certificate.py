@@ -16,7 +16,9 @@ from agent.errors import FormatError
 from agent.wire.capture_certificate import (
     _OCTETS,
     _ROOT_SIGNATURE,
+    camera_verifier,
     capture_verifier,
+    certificate_sha256,
     leaf_certificate,
     root_certificate,
 )
@@ -63,6 +65,20 @@ def test_its_key_verifies_what_it_signed_and_nothing_else() -> None:
     assert not verifies(b"Document", signature)
     assert not verifies(b"document", signature[:-1])
     assert not verifies(b"document", b"")
+
+
+def test_a_cameras_key_is_taken_from_any_leaf_and_one_of_no_curve_is_told() -> None:
+    camera = ec.derive_private_key(9, ec.SECP256R1())
+    chain = leaf_certificate(STRANGER, camera.public_key())
+    verifies, signature = camera_verifier(chain), camera.sign(b"document", ec.ECDSA(hashes.SHA256()))
+    assert verifies is not None
+    assert verifies(b"document", signature)
+    assert not verifies(b"Document", signature)
+    assert camera_verifier(root_certificate(public_key_of(STRANGER), chain)) is None, "its key is Ed25519"
+    assert certificate_sha256(chain) == x509.load_pem_x509_certificate(chain).fingerprint(hashes.SHA256()).hex()
+    for read in (camera_verifier, certificate_sha256):
+        with pytest.raises(FormatError):
+            read(b"no certificate")
 
 
 @pytest.mark.parametrize(

@@ -658,8 +658,8 @@ const operations = {
    * Begins to follow what is below a cover. Returns the number of this search, and in which order it takes the films of
    * the clip.
    *
-   * @param {{ hand: Wire.Place[], from: number, until: number, lengths: number[] }} cover the places that the owner set,
-   *   and its times and the lengths of the films, in ms
+   * @param {{ hand: Wire.Place[], from: number, until: number, lengths: number[] }} cover the places that the owner
+   *   set, and its times and the lengths of the films, in ms
    */
   async beginFollowing(cover) {
     const { search } = new URL(import.meta.url);

@@ -1,6 +1,6 @@
-// The searches through the films of a clip that the page has begun: for faces, or for what a cover follows. An owner may
-// close a clip while its films are fetched, and begin with another one. The newest search alone counts, and each film
-// goes to the search that asked for it.
+// The searches through the films of a clip that the page has begun: for faces, or for what a cover follows. An owner
+// may close a clip while its films are fetched, and begin with another one. The newest search alone counts, and each
+// film goes to the search that asked for it.
 
 /** @import { Bytes } from "../types.js" */
 /**

@@ -6,8 +6,8 @@ import { MOST_PLACES, placeAt, placesWithin, WHOLE } from "../wire/redactions.js
 /** @import * as Wire from "../wire/generated.js" */
 /** @typedef {[left: number, top: number, width: number, height: number]} Rectangle in ten-thousandths of the picture */
 /**
- * @typedef {Required<Planned> & { hand?: Wire.Place[], unsure?: Stretch[] }} Draft a cover that follows what is below it
- *   keeps the places that its owner set, and where it is unsure. A plan has neither, so both stay in the browser.
+ * @typedef {Required<Planned> & { hand?: Wire.Place[], unsure?: Stretch[] }} Draft a cover that follows what is below
+ *   it keeps the places that its owner set, and where it is unsure. A plan has neither, so both stay in the browser.
  */
 /** @typedef {[from: number, until: number]} Stretch ms of the clip */
 

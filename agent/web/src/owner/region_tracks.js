@@ -11,7 +11,7 @@ import { placeOf, simplified, widened } from "./face_tracks.js";
 /** @typedef {{ box: Box, likeness: number, first: number }} Match `first`: likeness to the pattern as it was drawn */
 /** @typedef {{ values: Float64Array, columns: number, rows: number, sum: number, spread: number }} Pattern */
 /** @typedef {{ coarse: Pattern, fine: Pattern }} Appearance */
-/** @typedef {{ places: Wire.Place[], unsure: [from: number, until: number][] }} Followed stretches are ms of the clip */
+/** @typedef {{ places: Wire.Place[], unsure: [from: number, until: number][] }} Followed stretches: ms of the clip */
 
 export const WIDEST_PX = 960;
 const SAMPLE_MS = 45;
