@@ -1,7 +1,7 @@
 """Tells a person with the memory card why its `doorward.setup` did not work: a text beside it, for any computer.
 
 A doorbell on its way into a network has no other place for words: its light can only flash. The text is in each
-language, because the doorbell has no owner who chose one. It holds neither a name nor a password.
+language, because an owner has yet to choose one. Names and passwords stay out of it.
 """
 
 from __future__ import annotations

@@ -195,7 +195,7 @@ def _join_by_card(code: SetupCode, run_: Path, etc: Path, connections: Path) -> 
 
 
 def _restart(*, renamed: bool, moved: bool) -> None:
-    """Lets those read the configuration again whom the name or the time zone concerns."""
+    """Lets the services that use the name or the time zone read the configuration again."""
     if moved:
         _run("systemctl", "--no-block", "try-restart", *_BY_LOCAL_TIME)
     if renamed or moved:

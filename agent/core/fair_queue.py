@@ -1,7 +1,8 @@
 """A queue of items from many senders, in which no sender delays another.
 
 - Senders take turns. For each sender the newest item comes first, so a sender who floods replaces only earlier items of
-  the same sender. If a later item says what holds now, items come in the order in which they were added.
+  the same sender. Items about one subject come in the order in which they were added, because a later one says what
+  holds now.
 - The queue is bounded. If it is full, the oldest item of the sender with the most bytes is dropped.
 
 So a sender with few items is served after one turn of all others, independent of their number of items.
@@ -10,6 +11,7 @@ So a sender with few items is served after one turn of all others, independent o
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 __all__ = ["FairQueue"]
@@ -17,26 +19,32 @@ __all__ = ["FairQueue"]
 T = TypeVar("T")
 
 
-class FairQueue(Generic[T]):
-    """`most_of_one`: items of one sender. `size_bytes`: of all items together; a larger item is stored alone.
-    `in_order`: the oldest item of a sender comes first."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held(Generic[T]):
+    item: T
+    size_bytes: int
+    subject: str | None
 
-    def __init__(self, most_of_one: int, size_bytes: int, *, in_order: bool = False) -> None:
+
+class FairQueue(Generic[T]):
+    """`most_of_one`: items of one sender. `size_bytes`: of all items together; a larger item is stored alone."""
+
+    def __init__(self, most_of_one: int, size_bytes: int) -> None:
         self._most_of_one = most_of_one
         self._size_bytes = size_bytes
-        self._in_order = in_order
-        self._senders: OrderedDict[str, deque[tuple[T, int]]] = OrderedDict()
-        """Senders in the order of their turns, each with items and sizes, oldest first."""
+        self._senders: OrderedDict[str, deque[_Held[T]]] = OrderedDict()
+        """Senders in the order of their turns, each with items, oldest first."""
         self._held: dict[str, int] = {}
         self._total = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._senders.values()))
 
-    def put(self, sender: str, item: T, size_bytes: int) -> int:
-        """Adds an item. Returns the number of items that were dropped for it."""
+    def put(self, sender: str, item: T, size_bytes: int, subject: str | None = None) -> int:
+        """Adds an item. Returns the number of items that were dropped for it. `subject`: of this sender's items. None
+        if the item stands alone."""
         items = self._senders.setdefault(sender, deque())
-        items.append((item, size_bytes))
+        items.append(_Held(item, size_bytes, subject))
         self._weigh(sender, size_bytes)
         dropped = 0
         if len(items) > self._most_of_one:
@@ -48,25 +56,33 @@ class FairQueue(Generic[T]):
         return dropped
 
     def take(self) -> T | None:
-        """Returns an item of the next sender in turn: the newest, or the oldest if the queue is in order."""
+        """Returns the newest item of the next sender in turn, or the oldest one about the same subject."""
         if not self._senders:
             return None
         sender, items = self._senders.popitem(last=False)
-        item, size_bytes = items.popleft() if self._in_order else items.pop()
+        held = _first_about(items[-1], items)
+        items.remove(held)
         if items:
             self._senders[sender] = items  # behind all others
-        self._weigh(sender, -size_bytes)
-        return item
+        self._weigh(sender, -held.size_bytes)
+        return held.item
 
     def _drop_oldest(self, sender: str) -> None:
         items = self._senders[sender]
-        _, size_bytes = items.popleft()
+        held = items.popleft()
         if not items:
             del self._senders[sender]
-        self._weigh(sender, -size_bytes)
+        self._weigh(sender, -held.size_bytes)
 
     def _weigh(self, sender: str, size_bytes: int) -> None:
         self._total += size_bytes
         self._held[sender] = self._held.get(sender, 0) + size_bytes
         if not self._held[sender]:
             del self._held[sender]
+
+
+def _first_about(newest: _Held[T], items: deque[_Held[T]]) -> _Held[T]:
+    """Returns the oldest of a sender's items about the newest one's subject."""
+    if newest.subject is None:
+        return newest
+    return next(each for each in items if each.subject == newest.subject)

@@ -77,7 +77,7 @@ class BusSettings:
 
 
 def sessionless(settings: BusSettings) -> BusSettings | None:
-    """Returns the settings of a device's second connection, which has no session. None: the first one has none either.
+    """Returns the settings of a device's second connection, without a session, or None if the first one lacks one, too.
 
     A broker keeps all that a session is subscribed to while the device is away. Lists and pages must not wait there, so
     they come over the second connection. It has the device's rights, and other client ids, because a broker has one

@@ -3,7 +3,8 @@
 An acknowledgement is for the broker and independent of the outcome. Processing is fair among senders. Receipts for the
 device's uploads, packages of trust roots, and messages to the whole cell are three classes, so that a flood of one
 cannot delay another. Within a class senders take turns (`core.fair_queue`); the broker's access list binds the sender
-to the topic. Packages of trust roots are handed out as they came: a later index says which list holds now.
+to the topic. Messages of one topic are handed out as they came: a later index of a trust root says which list holds
+now, and a withdrawal ends the request that stood in its place. Of receipts the newest alone counts.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class InboundQueue:
         sizes = {TopicClass.RECEIPTS: half, TopicClass.TRUST: min(_TRUST_BYTES, half), TopicClass.CELL: half}
         self._classes = {
             kind: (
-                FairQueue[MessageReceived](settings.inbound_of_one, size_bytes, in_order=kind is TopicClass.TRUST),
+                FairQueue[MessageReceived](settings.inbound_of_one, size_bytes),
                 MessageRateLimiter(settings.inbound_per_s),
             )
             for kind, size_bytes in sizes.items()
@@ -48,7 +49,8 @@ class InboundQueue:
         """Add one; how many were dropped for it."""
         sender = sender_of(message.topic)
         queue, _ = self._classes[sender.kind]
-        return queue.put(sender.name, message, held_bytes(message))
+        subject = None if sender.kind is TopicClass.RECEIPTS else message.topic
+        return queue.put(sender.name, message, held_bytes(message), subject)
 
     def take(self, now_s: float) -> MessageReceived | None:
         """The next that may be handed out now."""

@@ -9,8 +9,8 @@ uplink subscribes to the indexes of all roots, and this class asks for the piece
   which are saved up. So a doorbell that is connected reads a list that changes at once, and within a minute also right
   after a connection that has used up the budget;
 - first of the root with the fewest bytes to the end, those included that it has sent since the connection. So a root
-  that publishes all the time cannot delay the revocation of another one. Nor can one whose indexes name pieces that
-  do not exist: each costs it a place behind the others (`_MISSING_BYTES`).
+  that publishes all the time cannot delay the revocation of another one. Indexes that name missing pieces cannot do it
+  either: each such piece costs the root a place behind the others (`_MISSING_BYTES`).
 
 The pieces of *all* roots are read and held, whichever the owner chose. The wishes depend on what was published and on
 what this process has read, so they show nothing of the choice (promise 3). A package goes to the custodian as

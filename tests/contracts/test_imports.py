@@ -32,7 +32,7 @@ OPENS = frozenset({
 MAY_IMPORT_BY_NAME = frozenset({"agent/cli/frame.py", "agent/uplink/apprise_sender.py"})
 """Commands by the table in agent/cli/app.py; plugins of Apprise by the fixed list in agent/core/alerts/channels.py."""
 _MODULES = frozenset({"code", "imp"})
-"""Modules whose names are ordinary words for values, too."""
+"""Modules with names that are ordinary words for values, too."""
 _QUOTED = frozenset({"__import__", "import_module", "exec_module", "load_module", "find_module"})
 """These are found also as a text, for example in `getattr(importlib, "import_module")`."""
 

@@ -17,11 +17,13 @@ def test_senders_take_turns_and_the_newest_of_each_comes_first() -> None:
     assert [queue.take() for _ in range(7)] == ["a3", "b1", "c2", "a2", "c1", "a1", None]
 
 
-def test_a_queue_in_order_gives_the_oldest_item_of_each_sender_first_and_drops_the_oldest() -> None:
-    queue = FairQueue[str](2, 1000, in_order=True)
-    for sender, item in (("a", "a1"), ("b", "b1"), ("a", "a2"), ("a", "a3")):
-        queue.put(sender, item, 1)
-    assert [queue.take() for _ in range(4)] == ["a2", "b1", "a3", None]
+def test_items_about_one_subject_come_in_order_and_the_newest_subject_first() -> None:
+    queue = FairQueue[str](4, 1000)
+    for sender, item, subject in (
+        ("a", "x0", "x"), ("a", "x1", "x"), ("b", "b1", "x"), ("a", "y1", "y"), ("a", "x2", "x"), ("a", "y2", "y"),
+    ):  # fmt: skip
+        queue.put(sender, item, 1, subject)
+    assert [queue.take() for _ in range(6)] == ["y1", "b1", "y2", "x1", "x2", None], "x0 was dropped"
 
 
 def test_somebody_who_sends_once_is_heard_after_one_turn_of_all_others() -> None:

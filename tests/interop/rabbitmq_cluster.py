@@ -406,7 +406,7 @@ def session(world: ClusterWorld) -> str:
 
 @contextmanager
 def _doorbell(world: ClusterWorld, host: str, device: str, custody: Custody) -> Iterator[tuple[Uplink, ByteCounter]]:
-    """A doorbell's uplink with a session at this node, whose bytes are counted."""
+    """A doorbell's uplink with a session at this node. Its bytes are counted."""
     counter = ByteCounter(PORT, host)
     settings = world.settings(device, host="127.0.0.1", port=counter.port, session_s=86_400)
     second = sessionless(settings)

@@ -57,6 +57,14 @@ def test_the_indexes_of_a_root_are_handed_out_as_they_came() -> None:
     assert [each and each.payload for each in taken] == [b"older", b"newer"]
 
 
+def test_a_request_is_handed_out_before_the_withdrawal_that_took_its_place() -> None:
+    waiting = queue()
+    for payload in (b"request", b"withdrawal"):
+        waiting.put(asked("police", payload))
+    taken = (waiting.take(5.0), waiting.take(5.0))
+    assert [each and each.payload for each in taken] == [b"request", b"withdrawal"]
+
+
 def test_somebody_who_asks_once_is_heard_after_one_turn_of_a_hundred_others() -> None:
     waiting, now_s, turns = queue(), 0.0, 0
     for number in range(10_000):

@@ -160,7 +160,7 @@ def test_the_memory_controller_is_on_and_the_line_stays_one_line(tmp_path: Path)
 
 
 def test_a_card_keeps_no_source_of_doorward_for_apt(tmp_path: Path) -> None:
-    """apt is content with one signature. A card whose Debian updates automatically could take what its thief signs."""
+    """apt is content with one signature. A card with automatic updates of Debian could take what its thief signs."""
     hook = next(text for text in hooks(document(layer("doorward-card"))) if "apt-get install" in text)
     tools, image = tmp_path / "bin", tmp_path / "image"
     for folder in (tools, image / "etc/apt/sources.list.d"):

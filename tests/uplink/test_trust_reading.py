@@ -79,6 +79,15 @@ class Device:
         for topic in sorted(each for each in self.broker.retained if each.endswith("/index") and indexes):
             self.give(topic, self.broker.retained[topic])
 
+    def ask_first(self) -> str:
+        """Connects. Returns the topic of the first piece, once the broker has taken its subscription."""
+        self.connect()
+        self.reading.turn(self.now)
+        (topic,) = self.broker.due
+        self.broker.due.clear()
+        self.reading.subscribed(topic, self.now)
+        return topic
+
     def give(self, topic: str, data: bytes) -> None:
         self.read_bytes += len(topic) + len(data)
         self.reading.heard(self.now)
@@ -305,11 +314,7 @@ def test_a_process_that_stood_still_takes_what_came_meanwhile(device: Device) ->
     """It finds that the broker answered long ago, before it reads what came with the answer."""
     data = package(18_000)
     device.broker.publish(ROOT, data)
-    device.connect()
-    device.reading.turn(device.now)
-    (topic,) = device.broker.due
-    device.broker.due.clear()
-    device.reading.subscribed(topic, device.now)
+    topic = device.ask_first()
     device.now_s += 30
     device.reading.turn(device.now)
     assert topic in device.broker.open, "it reads its line first"
@@ -360,11 +365,7 @@ def test_a_list_is_read_within_a_minute_although_a_broker_forgets_a_subscription
 def test_a_piece_that_waits_behind_a_flood_is_not_given_up(device: Device) -> None:
     data = package(1_000, roots=b"")
     device.broker.publish(ROOT, data)
-    device.connect()
-    device.reading.turn(device.now)
-    (topic,) = device.broker.due
-    device.broker.due.clear()
-    device.reading.subscribed(topic, device.now)
+    topic = device.ask_first()
     device.pass_time(15, lambda: device.reading.heard(device.now))
     device.give(topic, device.broker.retained[topic])
     assert len(device.broker.wishes) == 1

@@ -46,8 +46,8 @@ _TIMEOUT_S: Final = 30.0
 _LOOK_S: Final = 600.0
 """From one look at a broker to the next, although nothing happened: its operator may have emptied it."""
 _REPEAT_S: Final = 30.0
-"""The same after a change of the package. A cluster of RabbitMQ keeps no list for a doorbell whose connection has died
-without its knowledge, which it learns within 68 s. A broker that has the package gets no second copy."""
+"""The same after a change of the package. A cluster of RabbitMQ keeps no list for a doorbell if their connection has
+died. The doorbell learns that within 68 s. A broker that has the package gets no second copy."""
 _REPEAT_FOR_S: Final = 110.0
 """From a change on, in which each look is followed by such a look. The last one comes after two minutes."""
 _AGAIN_S: Final = 5.0

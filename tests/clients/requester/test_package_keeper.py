@@ -282,7 +282,7 @@ def test_a_broker_that_refuses_a_slot_gets_nothing_large_again_and_is_asked_ever
 
 
 def test_a_change_is_looked_after_four_times_within_two_minutes_and_then_every_ten(package: bytes) -> None:
-    """A doorbell of a RabbitMQ cluster whose connection has died misses it, and is back within 68 s."""
+    """A doorbell of a RabbitMQ cluster misses it if its connection has died, and is back within 68 s."""
     watched = Watched(RefusingBroker(), package)
     watched.run(30.0)
     assert len(watched.told) == 1, "the first look of a program is no change"

@@ -9,7 +9,13 @@ import click
 
 from agent.cli.frame import emit_json, json_option
 from agent.cli.language import counted, in_words, say
-from agent.clients.cli.owner.options import device_option, keys_option, load_keys
+from agent.clients.cli.owner.options import (
+    device_option,
+    keys_option,
+    load_keys,
+    plan_argument,
+    plan_out_option,
+)
 from agent.clients.cli.owner.redact import read_plan_file
 from agent.clients.cli.owner.review import find_request
 from agent.clients.media.confined import ConfinedMedia
@@ -25,13 +31,10 @@ __all__ = ["follow"]
 
 @click.command()
 @click.argument("request_id", metavar="REQUEST")
-@click.argument("plan", metavar="PLAN", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@plan_argument
 @keys_option
 @device_option
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="PLAN", required=True,
-    help="Write the plan here, for 'doorward owner redact'.",
-)  # fmt: skip
+@plan_out_option
 @json_option
 def follow(request_id: str, plan: Path, folder: Path, device: Path, out: Path, as_json: bool) -> None:
     """Let covers of a plan follow what is below them.

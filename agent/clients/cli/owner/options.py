@@ -22,6 +22,8 @@ __all__ = [
     "keys_option",
     "load_keys",
     "match_one",
+    "plan_argument",
+    "plan_out_option",
     "yes_option",
 ]
 
@@ -82,6 +84,20 @@ def control_socket(state: Path) -> Path:
 def yes_option(command: _Command) -> _Command:
     """Adds `--yes` as the argument `sure`."""
     return click.option("--yes", "sure", is_flag=True, help="Do not ask for confirmation.")(command)
+
+
+def plan_argument(command: _Command) -> _Command:
+    """Adds PLAN as the argument `plan`: a file with redactions, which exists."""
+    kind = click.Path(path_type=Path, dir_okay=False, exists=True)
+    return click.argument("plan", metavar="PLAN", type=kind)(command)
+
+
+def plan_out_option(command: _Command) -> _Command:
+    """Adds `--out PLAN`: the file for a new plan."""
+    return click.option(
+        "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="PLAN", required=True,
+        help="Write the plan here, for 'doorward owner redact'.",
+    )(command)  # fmt: skip
 
 
 def load_keys(folder: Path) -> OwnerKeys:

@@ -10,7 +10,7 @@ import click
 
 from agent.cli.frame import emit_json, json_option
 from agent.cli.language import counted, say
-from agent.clients.cli.owner.options import device_option, keys_option, load_keys
+from agent.clients.cli.owner.options import device_option, keys_option, load_keys, plan_argument
 from agent.clients.cli.owner.review import find_request
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.owner.decisions import ShareChoice
@@ -26,7 +26,7 @@ __all__ = ["read_plan_file", "redact", "redacted_choice"]
 
 @click.command()
 @click.argument("request_id", metavar="REQUEST")
-@click.argument("plan", metavar="PLAN", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@plan_argument
 @keys_option
 @device_option
 @click.option(

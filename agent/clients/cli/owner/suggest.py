@@ -11,7 +11,7 @@ import click
 
 from agent.cli.frame import emit_json, json_option
 from agent.cli.language import counted, in_words, say
-from agent.clients.cli.owner.options import device_option, keys_option, load_keys
+from agent.clients.cli.owner.options import device_option, keys_option, load_keys, plan_out_option
 from agent.clients.cli.owner.review import find_request
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.face_covers import Suggestion
@@ -30,10 +30,7 @@ __all__ = ["suggest"]
 @click.argument("request_id", metavar="REQUEST")
 @keys_option
 @device_option
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="PLAN", required=True,
-    help="Write the plan here, for 'doorward owner redact'.",
-)  # fmt: skip
+@plan_out_option
 @click.option("--plates", is_flag=True, help="Look for number plates, too. Many covers are in vain.")
 @click.option(
     "--people", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="NETWORK",
