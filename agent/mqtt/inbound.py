@@ -4,7 +4,7 @@ An acknowledgement is for the broker and independent of the outcome. Processing 
 device's uploads, packages of trust roots, and messages to the whole cell are three classes, so that a flood of one
 cannot delay another. Within a class senders take turns (`core.fair_queue`); the broker's access list binds the sender
 to the topic. Messages of one topic are handed out as they came: a later index of a trust root says which list holds
-now, and a withdrawal ends the request that stood in its place. Of receipts the newest alone counts.
+now, and a withdrawal ends the request that stood in its place. The newest receipt alone counts, so it comes first.
 """
 
 from __future__ import annotations
