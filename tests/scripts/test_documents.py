@@ -262,3 +262,21 @@ def test_the_check_finds_what_is_not_there() -> None:
 def test_each_decision_has_a_number_of_its_own() -> None:
     numbers = [path.name[:4] for path in (ROOT / "docs" / "decisions").glob("*.md")]
     assert [number for number, times in Counter(numbers).items() if times > 1] == []
+
+
+def pages_left_out(index: str, pages: list[str]) -> list[str]:
+    """Pages without a link in the index; names and links are relative to docs/."""
+    links = {posixpath.normpath(link.partition("#")[0]) for link in re.findall(r"\]\(([^)]+)\)", index)}
+    return [page for page in pages if page not in links]
+
+
+def test_each_page_of_docs_is_in_its_index() -> None:
+    docs = ROOT / "docs"
+    pages = [path.name for path in docs.glob("*.md") if path.name != "README.md"]
+    pages += [f"security/{path.name}" for path in (docs / "security").glob("*.md")]
+    assert len(pages) > 20
+    assert pages_left_out((docs / "README.md").read_text(), sorted(pages)) == []
+
+
+def test_a_page_without_a_link_is_found() -> None:
+    assert pages_left_out("[a](a.md#one), [b](./security/b.md)", ["a.md", "security/b.md", "c.md"]) == ["c.md"]
