@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from agent.errors import NetworkError
 
@@ -27,6 +27,10 @@ __all__ = [
     "Subscribed",
     "SubscriptionRefused",
 ]
+
+
+_PASSING_REFUSALS: Final = frozenset({0x80, 0x83, 0x97})
+"""MQTT's "unspecified error", "implementation specific error" and "quota exceeded" (MQTT 5.0 §3.4.2.1)."""
 
 
 class LinkFault(enum.Enum):
@@ -126,6 +130,12 @@ class PublishRefused:
     token: int
     code: int
     reason: str
+
+    @property
+    def may_pass(self) -> bool:
+        """The broker may take the same message later. For example, RabbitMQ answers 0x83 if a node with a subscriber's
+        queue has just ended."""
+        return self.code in _PASSING_REFUSALS
 
 
 @dataclass(frozen=True, slots=True)

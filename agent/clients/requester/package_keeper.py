@@ -197,15 +197,17 @@ class PackageKeeper:
 
     def _try(self, bus: Bus, topic: str, data: bytes, refusal: ConfigurationError, timeout_s: float) -> None:
         """Publishes one message. Raises a `refusal` again if it is refused, and `NetworkError` without an answer."""
-        ends_s, is_in_flight = self._clock() + timeout_s, False
-        while self._clock() <= ends_s:
-            is_in_flight = is_in_flight or bus.publish(topic, data, token=0, retain=True)
+        ends_s, is_in_flight, from_s = self._clock() + timeout_s, False, 0.0
+        while (now_s := self._clock()) <= ends_s:
+            is_in_flight = is_in_flight or (now_s >= from_s and bus.publish(topic, data, token=0, retain=True))
             event = bus.next_event(_WAIT_S)
             if event is not None:
                 self._on_event(event)
             match event:
                 case PublishAcknowledged():
                     return
+                case PublishRefused() as refused if refused.may_pass:
+                    is_in_flight, from_s = False, now_s + _AGAIN_S
                 case PublishRefused():
                     raise ConfigurationError(refusal.message, remedy=refusal.remedy)
                 case PublishLost():

@@ -352,8 +352,9 @@ def _publish(
             case PublishAcknowledged(token=slot) if slot in waiting:
                 in_flight.discard(slot)
                 acknowledged[waiting.pop(slot)[0]] = digests[slot]
-            case PublishRefused(token=slot, code=code, reason=reason) if code == _QUOTA:
-                # A service that takes ten in a second has fewer than the slots of a list and a directory.
+            case PublishRefused(token=slot, reason=reason) as refused if refused.may_pass:
+                # A service that takes ten in a second has fewer than the slots of a list and a directory, and a
+                # cluster refuses for a moment when one of its nodes ends.
                 in_flight.discard(slot)
                 fault, from_s = f"{reason}.", time.monotonic() + _AFTER_QUOTA_S
             case PublishRefused(token=slot) if slot < needed:

@@ -19,7 +19,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Final
 
 from agent.clients.requester import messages as requester_messages
@@ -52,6 +52,8 @@ __all__ = [
 _MOST_WAITING: Final = 1024
 _SHORTEST_EXPIRY_S: Final = 60
 _WAIT_S: Final = 0.2
+_AGAIN_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Pauses after refusals that may pass. A node of a cluster is back within a minute; then the refusal counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,10 @@ class _QueuedMessage:
     retain: bool
     expiry_s: int | None
     done: Callable[[PublishAcknowledged | PublishRefused], None]
+    refusals: int = 0
+    """Refusals so far that may pass."""
+    from_s: float = 0.0
+    """The next try, on the monotonic clock."""
 
 
 def _nothing(_: PublishAcknowledged | PublishRefused) -> None:
@@ -70,11 +76,12 @@ def _nothing(_: PublishAcknowledged | PublishRefused) -> None:
 class PublishQueue:
     """Messages waiting for the broker, one per slot, the newest wins. If the queue is full, the oldest are dropped.
 
-    With several brokers, messages for one that is out of reach wait, and the others go.
+    With several brokers, messages for one that is out of reach wait, and the others go. A message whose refusal may
+    pass goes again, up to six times within a minute.
     """
 
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+    def __init__(self, bus: Bus, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bus, self._clock = bus, clock
         self._waiting: OrderedDict[str, _QueuedMessage] = OrderedDict()
         self._in_flight: dict[int, tuple[str, _QueuedMessage]] = {}
         self._token = 0
@@ -104,7 +111,10 @@ class PublishQueue:
     def pump(self) -> None:
         """Gives the bus as many messages as it accepts now."""
         lanes: dict[str, list[str]] = {}
+        now_s = self._clock()
         for slot, message in self._waiting.items():
+            if message.from_s > now_s:
+                continue
             lanes.setdefault(self._bus.lane(message.topic), []).append(slot)
         for slots in lanes.values():
             for slot in slots:
@@ -127,9 +137,13 @@ class PublishQueue:
         if not isinstance(event, PublishResult) or event.token not in self._in_flight:
             return
         slot, message = self._in_flight.pop(event.token)
-        if not isinstance(event, PublishLost):
+        if isinstance(event, PublishRefused) and event.may_pass and message.refusals < len(_AGAIN_S):
+            from_s = self._clock() + _AGAIN_S[message.refusals]
+            message = replace(message, refusals=message.refusals + 1, from_s=from_s)
+        elif not isinstance(event, PublishLost):
             message.done(event)
-        elif not any(slot == other and token > event.token for token, (other, _) in self._in_flight.items()):
+            return
+        if not any(slot == other and token > event.token for token, (other, _) in self._in_flight.items()):
             self._waiting.setdefault(slot, message)  # unless a newer one waits or is in transit
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections import deque
 from types import SimpleNamespace
@@ -100,7 +101,7 @@ class RefusingBroker(Broker):
     def __init__(self, *refused: str) -> None:
         super().__init__()
         self.events.clear()
-        self.refused = set(refused)
+        self.refused, self.code = set(refused), 0x87
         self.sent: list[tuple[str, int]] = []
         """Topics and lengths of publications."""
 
@@ -113,7 +114,7 @@ class RefusingBroker(Broker):
         if payload:
             self.sent.append((topic, len(payload)))
         if topic in self.refused:
-            self.events.append(PublishRefused(token, 0x87, "Not authorized"))
+            self.events.append(PublishRefused(token, self.code, "Not authorized"))
             return True
         return super().publish(topic, payload, token=token, retain=retain)
 
@@ -279,6 +280,50 @@ def test_a_broker_that_refuses_a_slot_gets_nothing_large_again_and_is_asked_ever
     watched.run(600.0)
     assert watched.told[-1].fault is None
     assert is_whole_beside_a_directory(broker, package)
+
+
+class PassingBroker(RefusingBroker):
+    """Refuses some topics for a moment, as a cluster does while a node is away. Its clock goes on while a client
+    waits."""
+
+    def __init__(self, clock: Clock, *refused: str) -> None:
+        super().__init__(*refused)
+        self.clock, self.ends_s, self.code = clock, math.inf, 0x87
+
+    def next_event(self, timeout_s: float) -> BusEvent | None:
+        if self.clock.now_s >= self.ends_s:
+            self.refused.clear()
+        event = super().next_event(timeout_s)
+        self.clock.now_s += timeout_s if event is None else 0.0
+        return event
+
+
+@pytest.mark.parametrize("refused", [TrustTopic(ROOT.id, 1), TrustIndexTopic(ROOT.id), BrokersTopic(ROOT.id, 2)])
+def test_a_topic_that_was_refused_is_tried_again_after_a_refusal_that_may_pass(
+    package: bytes, refused: TrustTopic | TrustIndexTopic | BrokersTopic
+) -> None:
+    clock = Clock()
+    broker = PassingBroker(clock, str(refused))
+    keeper = keeper_at(broker, clock)
+    with pytest.raises(ConfigurationError):
+        keeper.keep(package, DIRECTORY, 60.0, is_new=True)
+    # A person has given it the right, and then a node of the cluster has ended.
+    broker.code, broker.ends_s, tries = 0x83, clock.now_s + 20.0, len(broker.sent)
+    keeper.keep(package, DIRECTORY, 60.0, is_new=True)
+    assert is_whole_beside_a_directory(broker, package)
+    assert [topic for topic, _ in broker.sent[tries : tries + 4]] == [str(refused)] * 4, "one try in five seconds"
+
+
+def test_a_refusal_that_does_not_pass_in_time_is_a_fault_of_the_network(package: bytes) -> None:
+    clock, topic = Clock(), str(TrustTopic(ROOT.id, 1))
+    broker = PassingBroker(clock, topic)
+    keeper = keeper_at(broker, clock)
+    with pytest.raises(ConfigurationError):
+        keeper.keep(package, None, 60.0, is_new=True)
+    broker.code = 0x83
+    with pytest.raises(NetworkError, match="has not taken the package"):
+        keeper.keep(package, None, 60.0, is_new=True)
+    assert keeper.pause_s <= 5.0, "another try may help"
 
 
 def test_a_change_is_looked_after_four_times_within_two_minutes_and_then_every_ten(package: bytes) -> None:

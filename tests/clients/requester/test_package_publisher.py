@@ -97,6 +97,21 @@ def test_a_slot_beyond_the_roots_right_is_left_alone_if_nothing_is_to_be_written
         published(SlotBus(**{f"slot{INDEX}": [PublishRefused(INDEX, 0x87, "Not authorized")]}), package)
 
 
+@pytest.mark.parametrize("code", [0x80, 0x83, 0x97])
+def test_a_refusal_that_may_pass_is_tried_again_in_a_second(
+    code: int, package: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster of RabbitMQ answers 0x83 while a node with a subscriber's queue is away."""
+    looks = itertools.count()
+    monkeypatch.setattr(package_publisher, "time", SimpleNamespace(monotonic=lambda: next(looks) / 10))
+    bus = SlotBus(slot1=[PublishRefused(1, code, "A node is away"), PublishRefused(1, code, "A node is away")])
+    assert published(bus, package) == 2
+    assert bus.slots.count(1) == 3
+    ever = SlotBus(slot1=[PublishRefused(1, code, "A node is away")] * 99)
+    with pytest.raises(NetworkError, match=r"has not taken the package\. A node is away"):
+        published(ever, package, 5.0)
+
+
 def test_a_package_that_needs_more_slots_than_the_root_has_leaves_the_one_before_on_the_broker() -> None:
     """A list that grew, or new keys, would else destroy the list that connecting doorbells read."""
     refused = {f"slot{slot}": [PublishRefused(slot, 0x87, "Not authorized")] for slot in range(2, TRUST_SLOTS)}

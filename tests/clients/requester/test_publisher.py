@@ -305,6 +305,41 @@ def test_a_message_goes_to_the_bus_as_it_was_put_and_is_answered_once() -> None:
     assert (len(outgoing), outgoing.holds("s"), outgoing.holds("a.2")) == (0, False, False)
 
 
+@pytest.mark.parametrize("code", [0x80, 0x83, 0x97])
+def test_a_refusal_that_may_pass_is_tried_again_for_a_minute_and_then_told(code: int) -> None:
+    """A cluster of RabbitMQ answers 0x83 while a node with a subscriber's queue is away."""
+    bus, now_s = ScriptedBus(), [100.0]
+    outgoing = PublishQueue(bus, lambda: now_s[0])  # type: ignore[arg-type]
+    answers: list[PublishAcknowledged | PublishRefused] = []
+    outgoing.put("a.1", b"one", slot="s", done=answers.append)
+    tries_s = []
+    while outgoing and now_s[0] < 300.0:
+        before = len(bus.given)
+        outgoing.pump()
+        if len(bus.given) > before:
+            tries_s.append(now_s[0])
+            outgoing.settled(PublishRefused(bus.given[-1][2], code, "No"))
+        now_s[0] += 0.5
+    assert tries_s == [100.0, 101.0, 103.0, 107.0, 115.0, 131.0, 163.0]
+    assert [answer.code for answer in answers if isinstance(answer, PublishRefused)] == [code]
+
+
+def test_a_refused_message_that_waits_makes_room_for_a_newer_one_and_holds_up_no_other() -> None:
+    bus, now_s = ScriptedBus(), [100.0]
+    outgoing = PublishQueue(bus, lambda: now_s[0])  # type: ignore[arg-type]
+    outgoing.put("a.1", b"one", slot="s")
+    outgoing.pump()
+    outgoing.settled(PublishRefused(1, 0x83, "No"))
+    outgoing.put("a.2", b"two")
+    outgoing.pump()
+    assert [payload for _, payload, *_ in bus.given] == [b"one", b"two"]
+    outgoing.put("a.1", b"newer", slot="s")
+    outgoing.pump()
+    now_s[0] += 60.0
+    outgoing.pump()
+    assert [payload for _, payload, *_ in bus.given] == [b"one", b"two", b"newer"]
+
+
 def test_a_broker_that_is_out_of_reach_holds_up_its_own_messages_only_and_their_order_stays() -> None:
     bus = ScriptedBus()
     outgoing = queue_of(bus)
