@@ -14,15 +14,23 @@ from typing import Final
 
 from firmware_bridge.errors import BridgeError
 
-__all__ = ["ZONES", "is_zone", "use_time_zone", "zone_in"]
+__all__ = ["LOCALTIME", "ZONES", "is_zone", "use_time_zone", "zone_in"]
 
 ZONES: Final = Path("/usr/share/zoneinfo")
+LOCALTIME: Final = Path("/etc/localtime")
+"""A link to the machine's zone in `ZONES`, or a copy of it."""
+_MAGIC: Final = b"TZif"
+"""The begin of each zone (RFC 9636). Lists of zones lie beside them."""
 _MOST_BYTES: Final = 1 << 20
 
 
 def is_zone(name: str, zones: Path = ZONES) -> bool:
     """Returns whether this machine knows the zone. `name` must have the form of the configuration's key."""
-    return bool(name) and (zones / name).is_file()
+    try:
+        with (zones / name).open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except (OSError, ValueError):
+        return False
 
 
 def use_time_zone(name: str, zones: Path = ZONES) -> bool:

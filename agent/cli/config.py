@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from agent.cli.checks.local_time import check_local_time
 from agent.cli.checks.place import note_on, position_in_words
 from agent.cli.effective_config import show
 from agent.cli.frame import Group, config_option, emit_json, json_option
@@ -17,7 +18,6 @@ from agent.config.reading import shown
 from agent.config.settings import BoardName, CameraConfig, CameraKind
 from agent.errors import ConfigurationError
 from firmware_bridge.boards import board_here
-from firmware_bridge.time_zone import is_zone
 
 __all__ = ["config"]
 
@@ -51,7 +51,7 @@ def check(file: Path | None, config: Path, as_json: bool) -> None:
             emit_json({"ok": False, "file": path, "message": error.message, "remedy": error.remedy})
             raise click.exceptions.Exit(2) from error
         raise
-    notes = list(_notes(configuration))
+    notes = list(_notes(configuration, path))
     if as_json:
         emit_json({"ok": True, "file": path, "notes": notes, "configuration": shown(configuration)})
         return
@@ -104,26 +104,25 @@ def _source(camera: CameraConfig) -> str:
             return "a drawn scene"
 
 
-def _notes(configuration: Configuration) -> Iterator[str]:
+def _notes(configuration: Configuration, path: Path) -> Iterator[str]:
     """Yields notes about valid settings that may surprise."""
     if configuration.broker is None:
         yield "There is no [broker]: Doorward only records and uses no network."
     elif configuration.device.position is None:
         yield "device.position is not set: no footage request can match."
     zone = configuration.device.time_zone
-    if zone and not is_zone(zone):
-        yield (
-            f"This machine does not know the time zone {zone}. Check its spelling, or install tzdata and tzdata-legacy."
-        )
+    local_time = check_local_time(zone, path)
+    if local_time.remedy:
+        yield f"{local_time.message} {local_time.remedy}"
     if configuration.device.position is not None and (note := note_on(configuration.device.position, zone)):
         yield note
     yield from _board_notes(configuration)
     camera = configuration.camera
     broker = configuration.broker
     named = (broker.ca, broker.certificate, broker.key, broker.password_file) if broker is not None else ()
-    for path in (*named, camera.path if camera.kind is CameraKind.FILE else None):
-        if path is not None and _absent(path):
-            yield f"{path} does not exist now."
+    for each in (*named, camera.path if camera.kind is CameraKind.FILE else None):
+        if each is not None and _absent(each):
+            yield f"{each} does not exist now."
 
 
 def _absent(path: Path) -> bool:

@@ -19,6 +19,7 @@ from agent.cli.checks.camera import check_camera, check_encoder, check_sound
 from agent.cli.checks.clock import check_clock
 from agent.cli.checks.disk import check_disk
 from agent.cli.checks.finding import CheckStatus, Finding, bad, fine, poor
+from agent.cli.checks.local_time import check_local_time
 from agent.cli.checks.memory import check_memory
 from agent.cli.checks.object_detection import check_object_detection
 from agent.cli.checks.page_domain import check_page_domain
@@ -85,6 +86,8 @@ def examine(config: Path) -> Iterator[Finding]:
         yield from _guarded("program", lambda: check_program(StateFolder(configuration.device.state_dir).program))
     yield from _guarded("clock", lambda: check_clock(SystemClock().now()))
     if configuration:
+        zone = configuration.device.time_zone
+        yield from _guarded("local time", lambda: iter((check_local_time(zone, config),)))
         now = datetime.datetime.now(datetime.UTC)
         yield from _guarded("broker", lambda: check_broker(configuration.broker, now))
         if configuration.broker is not None:

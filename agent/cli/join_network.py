@@ -291,6 +291,9 @@ def _rename(path: Path, name: str) -> bool:
 def _set_time_zone(path: Path, zone: str) -> bool:
     """Writes the phone's time zone into the configuration. Otherwise private hours would be by that of the image."""
     if not is_zone(zone):
+        if zone:
+            said = f"This machine does not know the time zone {zone} of the set-up code, so its hours stay as they are."
+            click.echo(f"{said} Set device.time_zone in {path}, then run:  sudo doorward apply", err=True)
         return False
     text = before = path.read_text(encoding="utf-8-sig")
     if _DEVICE.search(text) is None:

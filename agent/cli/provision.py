@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from agent.cli.checks.local_time import unknown_zone
 from agent.cli.frame import BOOT_FOLDERS, emit_json, json_option
 from agent.cli.language import say
 from agent.errors import ConfigurationError
 from agent.platform import files
+from firmware_bridge.time_zone import is_zone
 
 if TYPE_CHECKING:
     from agent.config.fleet import Fleet
@@ -38,6 +40,8 @@ def provision(fleet: Path, out: Path, check: bool, as_json: bool) -> None:
     from agent.config.fleet import bundle_bytes, bundles, is_private, load_fleet, parse_bundle, trust_report
 
     described, authority = load_fleet(fleet)
+    if described.time_zone and not is_zone(described.time_zone) and not as_json:
+        say(f"Note: {' '.join(unknown_zone(described.time_zone, fleet, ('time_zone',)))}")
     passwords = _passwords(described, fleet.parent)
     made = {}
     private = set()

@@ -33,7 +33,7 @@ _EVENTS: Final = frozenset({
     "other_files_fill_the_disk", "page_cannot_accept", "page_failed", "page_not_reachable", "page_served",
     "picture_not_encoded", "relay_down", "relay_refuses", "relay_up", "scrub_failed", "segments_not_evicted",
     "speaker_lost", "speaker_not_closed", "stuck", "subscription_refused", "throttle_level_changed", "time_not_kept",
-    "vault_not_read", "vault_not_started", "waiting_for_owner",
+    "time_zone_unknown", "vault_not_read", "vault_not_started", "waiting_for_owner",
 })  # fmt: skip
 """Events of the equipment, the disk, the clock and the network."""
 _LEVELS: Final = frozenset({"debug", "info", "warning", "error", "critical"})

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import grp
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -203,6 +204,7 @@ def _start(places: Places, system: System, text: str, *, is_update: bool) -> boo
     system.apply_options()
     if not is_update:
         _try_camera(places, system)
+        _tell_notes(places, system)
     system.make_device()
     system.start()
     return system.is_healthy(settled=is_update, films=Versions(places).must_film())
@@ -427,6 +429,17 @@ def _try_camera(places: Places, system: System) -> None:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     for line in (done.stdout + done.stderr).strip().splitlines():
         say(line)
+
+
+def _tell_notes(places: Places, system: System) -> None:
+    """Says what is right in the configuration and may surprise. For example, that private hours count by UTC."""
+    if not system.alive:
+        return
+    command = [str(places.current / "bin" / "doorward"), "config", "check", "--json", str(places.configuration)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    with suppress(ValueError, LookupError, TypeError):  # an older version may answer with other words
+        for note in json.loads(done.stdout)["notes"]:
+            print(f"  {in_words('Note:')} {in_words(legible(note))}")
 
 
 def _configure(places: Places, text: str) -> None:

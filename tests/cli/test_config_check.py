@@ -50,4 +50,5 @@ def test_a_time_zone_that_this_machine_does_not_know_is_noted(tmp_path: Path) ->
         path.write_text(f'[device]\ntime_zone = "{zone}"\n[camera]\nkind = "scripted"\n')
         said = CliRunner().invoke(config, ["check", str(path)])
         assert said.exit_code == 0
-        assert ("does not know the time zone" in said.output) is is_noted, zone
+        assert (f"{path}, line 2, device.time_zone: this machine does not know" in said.output) is is_noted, zone
+        assert ("Did you mean 'Europe/Amsterdam'?" in said.output) is (zone == "Europe/Amsterdm")

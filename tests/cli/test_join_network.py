@@ -240,7 +240,9 @@ def test_a_new_doorbell_takes_name_and_time_zone_of_a_qr_code(machine: Machine) 
 @pytest.mark.parametrize("zone", ["", "Europe/Nowhere", "Europe"])
 def test_a_time_zone_that_the_machine_does_not_know_changes_nothing(machine: Machine, zone: str) -> None:
     """The C library would take it for UTC."""
-    machine.ask(replace(MINE, zone=zone).text())
+    said = machine.ask(replace(MINE, zone=zone).text())
+    assert (f"does not know the time zone {zone} of the set-up code" in said) is bool(zone)
+    assert (f"Set device.time_zone in {machine.configuration}" in said) is bool(zone)
     assert "time_zone" not in machine.configuration.read_text()
     assert MOVED[0] not in machine.called
 

@@ -89,6 +89,19 @@ def test_fifty_bundles_come_from_one_file_and_the_same_file_gives_the_same_bundl
     assert all((folder / "a" / name).read_bytes() == (folder / "b" / name).read_bytes() for name in made)
 
 
+def test_a_time_zone_that_the_preparers_machine_does_not_know_is_noted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The doorbells may know it: they may have another version of tzdata."""
+    path = folder / "fleet.toml"
+    path.write_text(EXAMPLE.replace("Europe/Amsterdam", "Europe/Amsterdm"))
+    assert run(doorward, ["provision", str(path), "--check"]) == 0
+    assert "time_zone: this machine does not know the time zone 'Europe/Amsterdm'." in capsys.readouterr().out
+    path.write_text(EXAMPLE)
+    assert run(doorward, ["provision", str(path), "--check"]) == 0
+    assert "time zone" not in capsys.readouterr().out
+
+
 def test_a_doorbell_takes_its_bundle_once_and_shows_what_it_was_given(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

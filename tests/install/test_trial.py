@@ -755,3 +755,26 @@ def test_a_version_before_without_hashes_is_not_said_to_be_changed(
     with pytest.raises(FailedError, match="old has no hashes"):
         gone_back(places, Machine(), monkeypatch)
     assert versions.current() == "new"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ('{"ok": true, "notes": ["device.time_zone is not set."]}', "  Note: device.time_zone is not set.\n"),
+        ('{"ok": false, "message": "x"}', ""),
+        ("Traceback", ""),
+    ],
+)
+def test_an_installation_tells_the_notes_on_its_configuration(
+    places: Places, capsys: pytest.CaptureFixture[str], answer: str, said: str
+) -> None:
+    program = places.current / "bin" / "doorward"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n[ \"$*\" = 'config check --json {places.configuration}' ] && echo '{answer}'\n")
+    program.chmod(0o755)
+    machine = Machine()
+    installer._tell_notes(places, machine)  # type: ignore[arg-type]
+    assert capsys.readouterr().out == said
+    machine.alive = False  # the computer that builds an image has another time zone
+    installer._tell_notes(places, machine)  # type: ignore[arg-type]
+    assert capsys.readouterr().out == ""

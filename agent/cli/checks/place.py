@@ -9,13 +9,13 @@ import math
 import re
 from pathlib import Path
 
+from agent.cli.checks.local_time import machine_zone, zone_rows
 from agent.cli.language import in_words
 from agent.config.settings import PositionConfig
-from firmware_bridge.time_zone import ZONES
+from firmware_bridge.time_zone import LOCALTIME, ZONES
 
 __all__ = ["note_on", "position_in_words"]
 
-_LOCALTIME = Path("/etc/localtime")
 _ISO_6709 = re.compile(r"([+-])(\d{2})(\d{2})(\d{2})?([+-])(\d{3})(\d{2})(\d{2})?")
 _FAR_KM = 3000.0
 """Every time zone except Russia's and Antarctica's lies within this distance of its principal place."""
@@ -29,7 +29,7 @@ def position_in_words(position: PositionConfig) -> str:
     return in_words(f"{abs(position.latitude):g}° {north}, {abs(position.longitude):g}° {east}")
 
 
-def note_on(position: PositionConfig, time_zone: str = "", localtime: Path = _LOCALTIME, zones: Path = ZONES) -> str:
+def note_on(position: PositionConfig, time_zone: str = "", localtime: Path = LOCALTIME, zones: Path = ZONES) -> str:
     """Returns a warning; empty if the position is near `time_zone` (if empty, this machine's), or if it is unknown."""
     zone, place = _zone(zones / time_zone if time_zone else localtime, zones)
     if place is None or _km(place, (position.latitude, position.longitude)) <= _FAR_KM:
@@ -41,13 +41,8 @@ def note_on(position: PositionConfig, time_zone: str = "", localtime: Path = _LO
 
 
 def _zone(localtime: Path, zones: Path) -> tuple[str, tuple[float, float] | None]:
-    name = localtime.resolve().as_posix().partition("/zoneinfo/")[2]
-    try:
-        lines = (zones / "zone.tab").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return name, None
-    rows = (line.split("\t") for line in lines if line and not line.startswith("#"))
-    return name, next((_degrees(row[1]) for row in rows if len(row) > 2 and row[2] == name), None)
+    name = machine_zone(localtime)
+    return name, next((_degrees(row[1]) for row in zone_rows(zones) if row[2] == name), None)
 
 
 def _degrees(text: str) -> tuple[float, float] | None:
