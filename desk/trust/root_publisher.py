@@ -2,9 +2,9 @@
 
 A timestamp says for a week that nothing newer was signed. The desk makes a new one each day, and at once after a
 signature. It publishes on the broker of `desk.toml`, or on all brokers of the root's list. A killed broker may have
-lost the package. So the desk stays connected to each broker, and looks when one has come back and every ten minutes.
-After a fault of a connected broker it pauses (`PackageKeeper`). A desk that was put back from a backup leaves newer
-news of its root on the broker, and says so.
+lost the package. So the desk stays connected to each broker, and looks when one has come back, four times within two
+minutes of a change, and then every ten. After a fault of a connected broker it pauses (`PackageKeeper`). A desk that
+was put back from a backup leaves newer news of its root on the broker, and says so.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ __all__ = [
     "NO_BROKER",
     "STAMP_DAYS",
     "LateBroker",
-    "Looked",
     "RootConnections",
     "brokers_of",
     "connection_of",
@@ -61,8 +60,6 @@ LATE: Final = timedelta(days=4)
 """A broker gets a package each day. People have three days left before its news ends and owners are warned."""
 NO_BROKER: Final = ""
 """The row of a fault before any broker is tried: no package can be made."""
-_LOOK_EVERY_S: Final = 600
-"""More than the time after which a broker has written on its disk what it acknowledged (`autosave_interval`)."""
 _EVERY_S: Final = 60.0
 _TIMEOUT_S: Final = 30.0
 _INBOUND_PACKET_BYTES: Final = 128 << 10
@@ -81,8 +78,8 @@ class LateBroker:
 OpenBus = Callable[[Organisation, BrokerAddress], Bus]
 _Place = tuple[int, str]
 """Organisation and address of a broker."""
-Looked = dict[_Place, int]
-"""When each broker was seen to have the newest package, UTC s. Memory of one process."""
+_Reason = tuple[_Place, int, int]
+"""A place to look at, with the connections and looks so far. Another return or look has other numbers."""
 
 
 class RootConnections:
@@ -110,19 +107,20 @@ class RootConnections:
             )
         return self._keepers[place]
 
-    def returned(self) -> frozenset[_Place]:
-        """Returns the places of brokers that were connected again since the last look at them."""
-        return frozenset(place for place, _ in self.returns())
-
-    def returns(self) -> frozenset[tuple[_Place, int]]:
-        """Returns the same places, each with the number of its connection. Another return has another number."""
+    def due(self) -> frozenset[_Reason]:
+        """Returns the places of brokers that were connected again since the last look at them, or whose next look is
+        due. The first look at a broker is that of a round."""
         return frozenset(
-            (place, keeper.connections) for place, keeper in self._keepers.items() if keeper.has_returned()
+            (place, keeper.connections, keeper.looks)
+            for place, keeper in self._keepers.items()
+            if keeper.has_returned() or (keeper.looks and keeper.is_due())
         )
 
-    def pause_s(self) -> float:
-        """Returns the seconds until the first pause after a fault ends. Infinite without one."""
-        return min((keeper.pause_s for keeper in self._keepers.values() if keeper.pause_s), default=math.inf)
+    def wait_s(self) -> float:
+        """Returns the seconds until the first look is due, or the first pause after a fault ends. Infinite if none
+        will."""
+        waits = (wait_s for keeper in self._keepers.values() for wait_s in (keeper.look_s, keeper.pause_s))
+        return min(filter(None, waits), default=math.inf)
 
     def keep_only(self, places: Container[_Place]) -> None:
         """Ends the connections to brokers that are no longer listed."""
@@ -134,17 +132,16 @@ class RootConnections:
 
 
 class _RootPublisher(PeriodicThread):
-    """A round each minute, and between them a look at each broker that comes back."""
+    """A round each minute, and between them a look at each broker that comes back, or whose look is due."""
 
     def __init__(self, open_bus: OpenBus | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__("root-publisher", self._publish, every_s=_EVERY_S)
         self._clock, self._woken = clock, threading.Event()
         """`_woken` is set by the connections' threads."""
         self._connections = RootConnections(open_bus or functools.partial(_open_bus, told=self._woken.set), clock)
-        self._looked = Looked()
         self._round_s = 0.0
-        self._tried: frozenset[tuple[_Place, int]] = frozenset()
-        """Returns after which a look did not come about, because a key was away, for example. They wait for the round,
+        self._tried: frozenset[_Reason] = frozenset()
+        """Reasons after which a look did not come about, because a key was away, for example. They wait for the round,
         or this thread would try again without a pause."""
 
     def stop(self) -> None:
@@ -156,16 +153,13 @@ class _RootPublisher(PeriodicThread):
         is_round = self._clock() >= self._round_s
         if is_round:
             self._round_s, self._tried = self._clock() + _EVERY_S, frozenset()
-        returns = self._connections.returns() - self._tried
-        if is_round or returns:
-            returned = frozenset(place for place, _ in returns)
-            publish_due(
-                looked=self._looked, ends=self._stop, connections=self._connections, returned=returned,
-                only=None if is_round else returned,
-            )  # fmt: skip
-            self._tried |= returns
-        if not self._connections.returns() - self._tried:
-            self._woken.wait(max(0.0, min(self._round_s - self._clock(), self._connections.pause_s())))
+        due = self._connections.due() - self._tried
+        if is_round or due:
+            places = frozenset(place for place, _, _ in due)
+            publish_due(ends=self._stop, connections=self._connections, only=None if is_round else places)
+            self._tried |= due
+        if not self._connections.due() - self._tried:
+            self._woken.wait(max(0.0, min(self._round_s - self._clock(), self._connections.wait_s())))
 
     def _pause_s(self, error: Exception | None, faults: int) -> float:
         return 0.0 if error is None else super()._pause_s(error, faults)
@@ -182,33 +176,31 @@ def root_publisher() -> PeriodicThread:
 def publish_due(
     open_bus: OpenBus | None = None,
     now_s: int | None = None,
-    looked: Looked | None = None,
     ends: threading.Event | None = None,
     connections: RootConnections | None = None,
-    returned: Container[_Place] = (),
     only: Container[_Place] | None = None,
 ) -> None:
-    """Stamps and publishes what is due, for each root of several keys. With `looked`, it looks at brokers again.
+    """Stamps and publishes what is due, for each root of several keys.
 
     A broker that is away takes half a minute. So brokers that were away at the last attempt come last, after those of
     all roots, and the round ends if any root signs a newer list meanwhile: a revocation waits for one of them at most.
     Once `ends` is set, no further broker is asked.
 
-    `connections`: those that stay. Otherwise each ends with the round. `returned`: brokers to look at in any case.
-    `only`: the round is for these brokers.
+    `connections`: those that stay, and by which the round looks again at brokers that have the package. Without them
+    each connection ends with the round. `only`: the round is for these brokers.
     """
     at_s = now_s or int(time.time())
     used = connections or RootConnections(open_bus or _open_bus)
     try:
-        _publish_round(used, at_s, looked, ends, returned, only)
+        _publish_round(used, at_s, ends, only, looks=connections is not None)
     finally:
         if connections is None:
             used.stop()
 
 
 def _publish_round(
-    connections: RootConnections, at_s: int, looked: Looked | None, ends: threading.Event | None,
-    returned: Container[_Place], only: Container[_Place] | None,
+    connections: RootConnections, at_s: int, ends: threading.Event | None, only: Container[_Place] | None,
+    *, looks: bool,
 ) -> None:  # fmt: skip
     errands: list[_Errand] = []
     is_whole = only is None
@@ -224,7 +216,7 @@ def _publish_round(
     for errand in sorted(errands, key=lambda each: each.was_away):
         if (ends is not None and ends.is_set()) or (errand.was_away and _newest_lists() != begun):
             return
-        _carry_out(errand, connections, at_s, looked, returned)
+        _carry_out(errand, connections, looks=looks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,19 +280,14 @@ def _packages(
         return [(each, folder.package_for(each)) for each in addresses]
 
 
-def _carry_out(
-    errand: _Errand, connections: RootConnections, now_s: int, looked: Looked | None, returned: Container[_Place]
-) -> None:
-    """Gives a broker the package if it lacks it, and notes the outcome."""
-    organisation, address, package, place = errand.organisation, errand.address, errand.package, errand.place
+def _carry_out(errand: _Errand, connections: RootConnections, *, looks: bool) -> None:
+    """Gives a broker the package if it lacks it, and notes the outcome. `looks`: also at one that had it."""
+    organisation, address, package = errand.organisation, errand.address, errand.package
     sha256 = hashlib.sha256(package).hexdigest()
     row, _ = Publication.objects.get_or_create(organisation=organisation, broker=str(address))
     is_known = row.sha256 == sha256
-    is_fresh = looked is None or now_s - looked.get(place, 0) < _LOOK_EVERY_S
-    if is_known and is_fresh and place not in returned:
-        return
     keeper = connections.keeper(organisation, address)
-    if keeper.is_paused(package):
+    if keeper.is_paused(package) or (is_known and not (looks and keeper.is_due())):
         return
     try:
         directory = shared_root.files_of(organisation).directory()
@@ -310,9 +297,7 @@ def _carry_out(
         row.problem = str(error)
     else:
         row.sha256, row.problem = sha256, ""
-        if looked is not None:
-            looked[place] = now_s
-    if looked is not None:
+    if looks:
         with contextlib.suppress(DoorwardError):  # it is in the row already
             keeper.watch()
     row.save()

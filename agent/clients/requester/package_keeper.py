@@ -2,7 +2,8 @@
 
 A broker that is killed loses what it acknowledged since it last wrote to its disk (mosquitto: `autosave_interval`). A
 doorbell that connects then would miss a revocation. So `PackageKeeper` looks after each new connection, and publishes
-what is missing. It also looks if the connection broke while it published, because the first chunks may be lost.
+what is missing. It also looks if the connection broke while it published, because the first chunks may be lost. It says
+when the next look is due although nothing happened: four times within two minutes of a change, and then every ten.
 
 A fault that stays must not send the package again and again, because a service bills or bans a client that does. So a
 connected broker gets a growing pause after each fault, up to five minutes, or ten if it hangs up, and ten minutes after
@@ -87,11 +88,23 @@ class PackageKeeper:
         self._faults, self._pause_ends_s = 0, 0.0
         self._failed = b""
         """The package of the last fault."""
+        self._looks, self._look_s, self._repeat_until_s = 0, 0.0, 0.0
+        """Looks so far without a fault; when the next one is due, and until when the looks are close."""
 
     @property
     def connections(self) -> int:
         """Connections so far."""
         return self._connections
+
+    @property
+    def looks(self) -> int:
+        """Looks so far that ended without a fault."""
+        return self._looks
+
+    @property
+    def look_s(self) -> float:
+        """Seconds until the next look is due, although the broker has not returned. 0: it is."""
+        return max(0.0, self._look_s - self._clock())
 
     @property
     def pause_s(self) -> float:
@@ -118,6 +131,11 @@ class PackageKeeper:
             self._on_event(event)
         return self._is_up and self._connections > self._looked_at and not self.pause_s
 
+    def is_due(self) -> bool:
+        """Returns True if the broker has returned or the next look is due, and no pause runs. Takes the events that
+        wait."""
+        return self.has_returned() or not (self.look_s or self.pause_s)
+
     def keep(self, package: bytes, directory: bytes | None, timeout_s: float, *, is_new: bool) -> int:
         """Publishes the package if the broker lacks it. Returns the number of chunks that it published.
 
@@ -126,6 +144,8 @@ class PackageKeeper:
 
         Raises `DoorwardError` as `publish_package`, `is_published` and `require_newest` do, and what `open_bus` raises.
         """
+        if is_new:
+            self._repeat_until_s = self._clock() + _REPEAT_FOR_S
         self.watch()
         self.has_returned()
         bus = self._bus
@@ -147,6 +167,8 @@ class PackageKeeper:
             self.stop()  # chunks may be in flight
             raise
         self._faults, self._pause_ends_s, self._refused = 0, 0.0, None
+        self._look_s = self._clock() + (_REPEAT_S if self._clock() < self._repeat_until_s else _LOOK_S)
+        self._looks += 1
         return chunks
 
     def stop(self) -> None:
@@ -337,7 +359,7 @@ class BrokerWatch:
         self._keeper = PackageKeeper(open_bus, root.name_key, clock)
         self._tried = self._kept = b""
         """The newest package at the last look, and at the last one without a fault."""
-        self._look_s, self._repeat_until_s, self._fault = 0.0, 0.0, ""
+        self._look_s, self._fault = 0.0, ""
 
     def step(self, newest: bytes) -> float:
         """Looks if that is due. Returns the most seconds until the next call. `newest`: the whole package, or empty."""
@@ -345,7 +367,6 @@ class BrokerWatch:
         if not newest or not (self._keeper.has_returned() or is_due):
             return _STEP_S
         is_new, self._tried = self._kept not in (b"", newest), newest
-        self._repeat_until_s = self._clock() + _REPEAT_FOR_S if is_new else self._repeat_until_s
         try:
             self._look(is_new=is_new)
         except DoorwardError as error:
@@ -357,7 +378,7 @@ class BrokerWatch:
                 self._keeper.watch()
             return _STEP_S
         self._kept, self._fault = newest, ""
-        self._look_s = self._clock() + (_REPEAT_S if self._clock() < self._repeat_until_s else _LOOK_S)
+        self._look_s = self._clock() + self._keeper.look_s
         return 0.0 if self._keeper.has_returned() else _STEP_S
 
     def stop(self) -> None:
