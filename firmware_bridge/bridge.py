@@ -1,6 +1,6 @@
 """The loop that joins lines, panel, board and socket: one thread, one selector, no blocking call.
 
-`panel`, `daylight` and `throttling` make the decisions. The loop keeps their durable state: presses that the agent
+`panel`, `night_mode` and `throttling` make the decisions. The loop keeps their durable state: presses that the agent
 has not acknowledged (the newest `_MOST_PRESSES`), and the number of reboots.
 
 The agent asks for a reboot, and the bridge limits it: only if `board.may_reboot` allows it, and at most `_REBOOTS`

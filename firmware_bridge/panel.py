@@ -25,9 +25,9 @@ import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from firmware_bridge.daylight import BLACKOUT_NS, Daylight, Switch
 from firmware_bridge.frames import Blackout, PirPulse, Pressed, PrivacySwitch, SetupLight, TamperSwitch
 from firmware_bridge.lines import Edge, Input, Output
+from firmware_bridge.night_mode import BLACKOUT_NS, NightMode, SwitchNightMode
 
 __all__ = [
     "SILENCE_NS",
@@ -176,16 +176,16 @@ class Panel:
     """Outputs that go off automatically, with their times."""
     _shown: dict[Output, bool] = field(default_factory=dict)
     _now_ns: int = 0
-    _daylight: Daylight = field(init=False)
+    _night_mode: NightMode = field(init=False)
     privacy: bool = True
 
     def __post_init__(self) -> None:
         rules = self.rules
-        self._daylight = Daylight(night_lux=rules.night_lux, day_lux=rules.day_lux, dwell_ns=rules.light_dwell_ns)
+        self._night_mode = NightMode(night_lux=rules.night_lux, day_lux=rules.day_lux, dwell_ns=rules.light_dwell_ns)
 
     @property
     def night(self) -> bool:
-        return self._daylight.night
+        return self._night_mode.night
 
     @property
     def shown(self) -> Mapping[Output, bool]:
@@ -214,13 +214,13 @@ class Panel:
 
     def on_agent(self, word: AgentStatus, now_ns: int) -> tuple[Effect, ...]:
         self._agent, self._heard_ns = word, now_ns
-        switch = self._daylight.on_light(word.lux, now_ns)
-        return (*self._switch(switch, now_ns), *self._indicate(now_ns))
+        switch = self._night_mode.on_light(word.lux, now_ns)
+        return (*self._switch_night_mode(switch, now_ns), *self._indicate(now_ns))
 
     def on_agent_gone(self, now_ns: int) -> tuple[Effect, ...]:
         """Its connection closed: its camera is closed with it."""
         self._agent = self._heard_ns = None
-        return (*self._switch(self._daylight.on_silence(), now_ns), *self._indicate(now_ns))
+        return (*self._switch_night_mode(self._night_mode.on_silence(), now_ns), *self._indicate(now_ns))
 
     def on_strain(self, strained: bool, now_ns: int) -> tuple[Effect, ...]:
         """Heat or a weak supply. Only the status LED shows it."""
@@ -242,7 +242,7 @@ class Panel:
             del self._pulses[output]
             effects += self._drive(output, False)
         if self._is_silent(now_ns):
-            effects += self._switch(self._daylight.on_silence(), now_ns)
+            effects += self._switch_night_mode(self._night_mode.on_silence(), now_ns)
         return (*effects, *self._indicate(now_ns))
 
     @property
@@ -284,7 +284,7 @@ class Panel:
             self._pulses[Output.CHIME] = now_ns + self.rules.chime_ns
             yield from self._drive(Output.CHIME, True)
 
-    def _switch(self, switch: Switch | None, now_ns: int) -> Iterator[Effect]:
+    def _switch_night_mode(self, switch: SwitchNightMode | None, now_ns: int) -> Iterator[Effect]:
         if switch is None:
             return
         yield Blackout(ms=BLACKOUT_NS // _MS)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from agent.core.media import SoundDescription, SoundPacket
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.media.sound import sound_mp4
-from agent.recorder.capture.sound_packets import SoundEncoder
+from agent.recorder.capture.sound_encoding import SoundEncoder
 
 __all__ = ["heard_from_s", "noise", "packets_of", "stereo", "times_ns", "track"]
 

@@ -38,7 +38,7 @@ clip reaches back the whole pre-roll unless the clip before it has those frames 
 longest length goes on at the very instant of its end, so that every frame is kept; each thing that begins ends once.
 
 Pure: instants are boot-clock nanoseconds given by the caller, who asks `next_deadline_ns` when to call `on_time`.
-An instant older than one already seen (a sample that was analysed late) is taken for the newest one.
+Time never goes back: an input dated before the newest one (a frame that was analysed late) counts as of that instant.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from `capture` through `camera_queues`, `frame_analysis` and `clip_writer` to `s
     (main)            the camera loop: opens, watches and closes the camera                  `recorder_process`
     camera-…, rtsp-…  deliver packets and luma to `camera_queues`                            `capture`
     microphone-…      delivers sound                                                         `capture`
-    listening         opens the microphone, which may take seconds                           `sound_recorder`
+    sound             opens the microphone, which may take seconds                           `sound_recorder`
     analysis          luma to motion to events; never waits for the disk                     `camera_loop`
     writer            packets and events to sealed segments; may wait for the disk           `camera_loop`
     detection         the network of object detection                                        `object_detection`

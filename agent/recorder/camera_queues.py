@@ -92,10 +92,10 @@ class BoundedQueue(Generic[T]):
         Returns how many were dropped, and whether the rest begins at a border (or nothing had to go).
         """
         with self._changed:
-            dropped, whole = 0, True
+            dropped, at_border = 0, True
             while self._items and self._weight + weight > self._capacity and self._weight:
-                dropped, whole = dropped + self._drop_to(border), self._weight > 0
-            return dropped, whole
+                dropped, at_border = dropped + self._drop_to(border), self._weight > 0
+            return dropped, at_border
 
     def _drop_to(self, border: Callable[[T], bool]) -> int:
         kept: deque[tuple[T, int]] = deque()
@@ -213,10 +213,11 @@ class CameraQueues(ThreadOwned):
         if packet.keyframe:
             self._skipping = False
         if not self._skipping and not self.packets.offer(packet, len(packet.data)):
-            dropped, whole = self.packets.make_room(len(packet.data), _begins_gop)
+            dropped, at_keyframe = self.packets.make_room(len(packet.data), _begins_gop)
             self.packets_dropped += dropped
-            # Its own keyframe may have gone too: then it is the next one that recording goes on with.
-            self._skipping = not (packet.keyframe or whole) or not self.packets.offer(packet, len(packet.data))
+            # The keyframe of this packet may be among the dropped ones. Its GOP then no longer decodes, so all packets
+            # up to the next keyframe go too.
+            self._skipping = not (packet.keyframe or at_keyframe) or not self.packets.offer(packet, len(packet.data))
         if self._skipping:
             self.packets_dropped += 1
 

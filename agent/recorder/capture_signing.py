@@ -66,23 +66,23 @@ class CaptureSigner:
     """The state behind the last acknowledged segment. A segment that is written again begins there again."""
     fault: str = ""
     """Why the last GOP is unsigned. Empty if it is signed."""
-    _makers: bool = False
+    _camera_signs: bool = False
     """The camera signs its stream itself."""
-    _makers_certificate: bytes | None = None
+    _camera_certificate: bytes | None = None
     _certificates: dict[VideoCodec, bytes] = field(default_factory=dict)
 
     def stream_begins(self) -> None:
         """Forgets what the camera before has sent."""
-        self._makers, self._makers_certificate = False, None
+        self._camera_signs, self._camera_certificate = False, None
 
     def look_at(self, packet: EncodedPacket, codec: VideoCodec) -> None:
         """Notices the messages of a camera that signs its stream. Call it with each packet, recorded or not."""
         if MEDIA_SIGNING_UUID not in packet.data:
             return
         messages = [unit for unit in nal_units(packet.data) if is_media_sei(unit, codec)]
-        self._makers = self._makers or bool(messages)
+        self._camera_signs = self._camera_signs or bool(messages)
         certificates = [unit for unit in messages if is_certificate_sei(unit, codec)]
-        self._makers_certificate = certificates[-1] if certificates else self._makers_certificate
+        self._camera_certificate = certificates[-1] if certificates else self._camera_certificate
 
     def signed(
         self, gop: Gop, codec: VideoCodec, chain: SigningChain, moment: Callable[[int], ClockReading], *, first: bool
@@ -90,9 +90,9 @@ class CaptureSigner:
         """Returns a GOP, or a part of one, with its message. `first`: it begins a segment. `moment`: dates a
         picture."""
         units = gop_units(gop, codec)
-        if self._makers:
+        if self._camera_signs:
             self.fault = ""
-            return SignedUnits(self._with_certificate(units, codec, self._makers_certificate, first=first), chain)
+            return SignedUnits(self._with_certificate(units, codec, self._camera_certificate, first=first), chain)
         try:
             own = self._certificate(codec)
             times = (_time(moment(gop.start_ns)), _time(moment(gop.end_ns)))

@@ -101,7 +101,7 @@ class ClipWriter:
         notifier: Notifier,
         settings: WriterSettings,
         protected: Callable[[], ProtectedIds],
-        hear: FetchSound | None = None,
+        fetch_sound: FetchSound | None = None,
         show: Callable[[EncodedPacket, StreamDescription], None] | None = None,
         detection: ObjectDetectionService | None = None,
         meanwhile: Callable[[], None] = lambda: None,
@@ -124,7 +124,7 @@ class ClipWriter:
             clock,
             settings.fault_memory_bytes,
             make_room=self._make_room,
-            hear=hear,
+            fetch_sound=fetch_sound,
             continuous=settings.continuous,
             signer=signer,
         )
@@ -133,7 +133,7 @@ class ClipWriter:
         self._description: StreamDescription | None = None
         self._failure = self._overlong = ""
         self._pushed_ns = 0
-        self._again = False
+        self._is_repeated = False
         """The GOP that comes now was taken before the camera was lost, and found again: it is there already."""
         self._gop: list[Gop] = []
         """The GOP that is being written, as far as it has come."""
@@ -247,8 +247,8 @@ class ClipWriter:
 
     def _push(self, gop: Gop, clips: Segmenter, between: Segmenter | None) -> None:
         # A network camera may begin with pictures that it had kept.
-        self._again = gop.start_ns < self._pushed_ns if gop.begins else self._again
-        if self._again:
+        self._is_repeated = gop.start_ns < self._pushed_ns if gop.begins else self._is_repeated
+        if self._is_repeated:
             return
         self._pushed_ns = gop.end_ns
         self._apply_effects(clips.push(gop))

@@ -35,8 +35,8 @@ class RecorderControl(Protocol):
     """The recorder's methods that the panel may call."""
 
     def trigger(self, kind: TriggerKind, at_ns: BootNs | None = None) -> None: ...
-    def set_private(self, private: bool) -> None: ...
-    def lose_switch(self) -> None: ...
+    def set_privacy_switch(self, on: bool) -> None: ...
+    def lose_privacy_switch(self) -> None: ...
     def black_out(self, length_ns: int) -> None: ...
     def set_throttle_level(self, level: int) -> None: ...
 
@@ -81,7 +81,7 @@ class PanelHandler:
         if self._away_since_s is None:
             self._away_since_s = now_s
         elif now_s - self._away_since_s >= _AWAY_S:
-            self._recorder.lose_switch()
+            self._recorder.lose_privacy_switch()
 
     def pressed(self, press: int, at_ns: BootNs, *, held: bool, got: Callable[[], None]) -> None:
         key = (self._bridge, press)
@@ -118,7 +118,7 @@ class PanelHandler:
 
     def privacy(self, on: bool) -> None:
         self._update(privacy=on)
-        self._recorder.set_private(on)
+        self._recorder.set_privacy_switch(on)
 
     def tampered(self, is_open: bool) -> None:
         self._update(open=is_open)

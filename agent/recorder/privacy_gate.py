@@ -23,7 +23,7 @@ class PrivacyGate(ThreadOwned):
     WRITTEN_BY: ClassVar = dict.fromkeys(("_switch_on", "_is_lost", "_private_hour"), AttributeOwner.LOCK)
 
     def __init__(self, *, switch_unread: bool, on_close: Callable[[str], None], on_change: Callable[[], None]) -> None:
-        """`switch_unread`: there is a switch, and it counts as on until `set_switch` reports its position.
+        """`switch_unread`: there is a switch, and it counts as on until `set_privacy_switch` reports its position.
 
         `on_close` gets the reason if the gate closes. `on_change` is called if it opens, and at the first reading.
         """
@@ -61,14 +61,14 @@ class PrivacyGate(ThreadOwned):
             return "This is a private hour."
         return "The privacy switch cannot be read." if self._is_lost else "The privacy switch has not been read yet."
 
-    def set_switch(self, on: bool) -> None:
+    def set_privacy_switch(self, on: bool) -> None:
         """Closes the gate, or opens it if this is no private hour. From any thread."""
         with self.lock:
             was_closed, first = self.closed, not self.switch_read
             self._switch_on, self._is_lost = on, False
             self._report(was_closed, first=first)
 
-    def lose_switch(self) -> None:
+    def lose_privacy_switch(self) -> None:
         """Counts the switch as unread again, because what reads it is gone. From any thread."""
         with self.lock:
             if not self._has_switch:

@@ -84,7 +84,7 @@ class Recorder(ThreadOwned):
         recovery: RecoveryPolicy | None = None,
         switch_unread: bool = False,
     ) -> None:
-        """`switch_unread`: there is a privacy switch, and it counts as on until `set_private` reports its position."""
+        """`switch_unread`: there is a privacy switch, which counts as on until `set_privacy_switch` reports it."""
         self._clock = services.clock
         self._notifier = services.notifier
         self._log = structlog.get_logger("recorder")
@@ -164,13 +164,13 @@ class Recorder(ThreadOwned):
         """The step that the process must take to get the camera back; None while the recorder can continue."""
         return self._loop.wanted
 
-    def set_private(self, private: bool) -> None:
+    def set_privacy_switch(self, on: bool) -> None:
         """Reports the position of the privacy switch: on closes the camera at once, off opens it again."""
-        self._gate.set_switch(private)
+        self._gate.set_privacy_switch(on)
 
-    def lose_switch(self) -> None:
-        """Reports that the privacy switch can be read no longer: the camera closes until `set_private`."""
-        self._gate.lose_switch()
+    def lose_privacy_switch(self) -> None:
+        """Reports that the privacy switch can be read no longer: the camera closes until `set_privacy_switch`."""
+        self._gate.lose_privacy_switch()
 
     def set_private_hour(self, private: bool) -> None:
         """Reports whether now is one of the household's private hours, which close the camera too."""

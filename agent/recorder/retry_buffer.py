@@ -97,7 +97,7 @@ class RetryBuffer:
         most_bytes: int,
         make_room: Callable[[int], bool],
         monotonic: Callable[[], float] = time.monotonic,
-        hear: FetchSound | None = None,
+        fetch_sound: FetchSound | None = None,
         *,
         continuous: bool = False,
         signer: CaptureSigner | None = None,
@@ -106,7 +106,7 @@ class RetryBuffer:
         GOP; None leaves them unsigned."""
         self._signer = signer
         self._restarted = continuous
-        self._hear = hear
+        self._fetch_sound = fetch_sound
         self._vault = vault
         self._clock = clock
         self._most_bytes = most_bytes
@@ -170,7 +170,7 @@ class RetryBuffer:
         """End the segment opened last."""
         if self._pending:
             self._pending[-1].end_ns = end_ns
-            self._listen(self._pending[-1])
+            self._keep_sound(self._pending[-1])
             self._advance()
 
     def retry(self) -> None:
@@ -221,13 +221,13 @@ class RetryBuffer:
         self._record_lost_footage()
         self.fault = ""
 
-    def _listen(self, pending: _PendingSegment) -> None:
+    def _keep_sound(self, pending: _PendingSegment) -> None:
         """Take what was heard while it is there: a fault of the disk may outlast the memory of it."""
-        if self._hear is not None and pending.heard is None and pending.end_ns is not None and pending.gops:
-            pending.heard = self._hear(pending.gops[0].start_ns, pending.end_ns)
+        if self._fetch_sound is not None and pending.heard is None and pending.end_ns is not None and pending.gops:
+            pending.heard = self._fetch_sound(pending.gops[0].start_ns, pending.end_ns)
 
     def _add_sound(self, pending: _PendingSegment, writer: SegmentWriter, end_ns: int) -> None:
-        self._listen(pending)
+        self._keep_sound(pending)
         heard = pending.heard
         if heard is None:
             return

@@ -57,7 +57,7 @@ class SoundRecorder:
     def __init__(self, open_microphone: Callable[[], Microphone], notifier: Notifier) -> None:
         self._open_microphone = open_microphone
         self._notifier = notifier
-        self._log = structlog.get_logger("listening")
+        self._log = structlog.get_logger("sound")
         self._packets: deque[SoundPacket] = deque()
         self._changed = threading.Condition()
         self._description: SoundDescription | None = None
@@ -84,7 +84,7 @@ class SoundRecorder:
             self._opening = True
             self._session = _SoundSession(self)
         self._thread = threading.Thread(
-            target=self._listen, args=(self._session, first_ns), name="listening", daemon=True
+            target=self._listen, args=(self._session, first_ns), name="sound", daemon=True
         )
         self._thread.start()
 
@@ -217,8 +217,8 @@ class SoundRecorder:
 class _SoundSession:
     """The sink of one microphone session (`ports.SoundSink`). Sound that comes after its end is dropped."""
 
-    def __init__(self, listening: SoundRecorder) -> None:
-        self._listening = listening
+    def __init__(self, recorder: SoundRecorder) -> None:
+        self._recorder = recorder
         self.stopping = threading.Event()
         self.lost = threading.Event()
 
@@ -227,11 +227,11 @@ class _SoundSession:
         self.lost.set()
 
     def sound(self, packet: SoundPacket) -> None:
-        self._listening.hear(self, packet)
+        self._recorder.hear(self, packet)
 
     def ended(self, end: CameraEnd, detail: str) -> None:
         if end is not CameraEnd.STOPPED:
-            self._listening.lose(self, detail, tell=end is CameraEnd.LOST)
+            self._recorder.lose(self, detail, tell=end is CameraEnd.LOST)
         if end is CameraEnd.END_OF_FOOTAGE:
             self.stopping.set()
         self.lost.set()

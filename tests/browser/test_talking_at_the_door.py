@@ -161,7 +161,7 @@ def test_the_second_owner_is_told_who_talks_and_each_refusal_is_said_in_words(tm
         people.run("ana", RELEASE + PRESS + 'await page.getByText("Ben is talking.").waitFor();' + RELEASE)
         until(lambda: home.house.solo._talk._floor.taken(home.house.solo._talk._monotonic()) is None, "a pause")
         people.run("ana", PRESS + TALKS)
-        home.house.solo.recorder.set_private(True)
+        home.house.solo.recorder.set_privacy_switch(True)
         people.run("ana", 'await page.getByText("The privacy switch is on").waitFor();' + RELEASE)
         until(lambda: home.house.control("status")["recorder"]["speaker"] == "ready", "a closed speaker")
         people.go("ana", "/settings")

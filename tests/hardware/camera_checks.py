@@ -465,11 +465,11 @@ def test_the_main_job_on_this_camera_from_a_press_to_a_requesters_film(tmp_path:
 
 def test_the_privacy_switch_stops_the_sensor_and_leaves_a_gap(tmp_path: Path) -> None:
     with House(tmp_path) as house:
-        house.solo.recorder.set_private(True)
+        house.solo.recorder.set_privacy_switch(True)
         until(lambda: house.sensor is not None and not house.sensor.is_open)
         until(lambda: not house.solo.recorder.delivering)  # the thread that closed the sensor says so next
         assert house.solo.recorder.status().state == "privacy"
-        house.solo.recorder.set_private(False)
+        house.solo.recorder.set_privacy_switch(False)
         until(lambda: house.solo.recorder.delivering)
     assert '"privacy switch"' in house.manifest()
 

@@ -11,7 +11,7 @@ import pytest
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.media.aac import lc_config
 from agent.media.sound import sound_mp4
-from agent.recorder.capture.sound_packets import SoundEncoder, SoundPassthrough
+from agent.recorder.capture.sound_encoding import SoundEncoder, SoundPassthrough
 
 
 @pytest.mark.parametrize(

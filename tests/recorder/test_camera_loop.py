@@ -485,13 +485,13 @@ def test_a_camera_is_opened_again_for_each_level_that_changes_its_picture(
 
 def test_while_the_switch_is_on_no_camera_is_opened_and_the_time_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     door = Door()
-    door.gate.set_switch(True)
+    door.gate.set_privacy_switch(True)
     waits: list[float | None] = []
 
     def wait(_loop: CameraLoop, timeout_s: float | None, until: Callable[[], bool]) -> None:
         waits.append(timeout_s)
         assert not until()
-        door.gate.set_switch(False)
+        door.gate.set_privacy_switch(False)
         assert until()
 
     monkeypatch.setattr(CameraLoop, "_wait", wait)
@@ -512,7 +512,7 @@ def test_a_switch_that_closes_while_the_camera_is_opened_closes_it_again(monkeyp
     def close_it(call: str) -> None:
         note(call)
         if call == "open":
-            door.gate.set_switch(True)
+            door.gate.set_privacy_switch(True)
 
     monkeypatch.setattr(door, "note", close_it)
     door.waits(monkeypatch, lambda _number: door.loop.stop())
@@ -687,7 +687,7 @@ def waits_at_the_gate(door: Door, monkeypatch: pytest.MonkeyPatch, *steps: Calla
 
 def test_a_switch_that_is_read_soon_is_no_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     door = Door(unread=True)
-    assert waits_at_the_gate(door, monkeypatch, lambda: door.gate.set_switch(False)) == [30.0]
+    assert waits_at_the_gate(door, monkeypatch, lambda: door.gate.set_privacy_switch(False)) == [30.0]
     assert (door.parts.gaps_begun, door.opened) == ([], 1)
 
 
@@ -700,7 +700,11 @@ def test_a_stop_before_the_switch_was_read_is_no_gap(monkeypatch: pytest.MonkeyP
 def test_a_switch_that_cannot_be_read_is_told_and_so_is_its_position_later(monkeypatch: pytest.MonkeyPatch) -> None:
     door = Door(unread=True)
     timeouts = waits_at_the_gate(
-        door, monkeypatch, lambda: None, lambda: door.gate.set_switch(True), lambda: door.gate.set_switch(False)
+        door,
+        monkeypatch,
+        lambda: None,
+        lambda: door.gate.set_privacy_switch(True),
+        lambda: door.gate.set_privacy_switch(False),
     )
     assert timeouts == [30.0, None, None]
     since = door.clock.now()

@@ -439,7 +439,7 @@ def test_with_a_privacy_switch_the_camera_and_the_speaker_stay_off_until_it_was_
     assert talk is not None
     assert made.runtime.recorder.is_private
     assert not talk._may_open()
-    made.runtime.recorder.set_private(False)
+    made.runtime.recorder.set_privacy_switch(False)
     assert talk._may_open()
     without = make(Configuration(clips=CLIPS, panel=PanelConfig(socket=tmp_path / "c.sock", start=False)))
     assert not without.runtime.recorder.is_private
@@ -450,7 +450,7 @@ def test_the_speakers_thread_begins_and_ends_with_the_recorder(make: Make, tmp_p
     made = make(talking(tmp_path))
     made.runtime.start()
     assert "talk" in {thread.name for thread in threading.enumerate()}
-    made.runtime.recorder.set_private(False)
+    made.runtime.recorder.set_privacy_switch(False)
     until(lambda: made.runtime.status()["speaker"] == "ready")
     made.runtime.stop()
     assert not {"talk", "bridge-link"} & {thread.name for thread in threading.enumerate()}
@@ -629,7 +629,7 @@ def test_the_set_up_and_talk_ask_whether_the_household_is_private(make: Make, tm
     assert runtime.set_up is not None
     assert runtime._talk is not None
     assert (runtime.set_up._is_private(), runtime._talk._may_open()) == (True, False)
-    runtime.recorder.set_private(False)
+    runtime.recorder.set_privacy_switch(False)
     assert (runtime.set_up._is_private(), runtime._talk._may_open()) == (False, True)
 
 

@@ -138,13 +138,13 @@ def test_nothing_is_sealed_while_nobody_looks_and_looking_opens_no_camera(
     house.film()
     until(lambda: house.solo.recorder.status().frames > 60)
     assert house.solo._recording._live.sealed == 0
-    house.solo.recorder.set_private(True)
+    house.solo.recorder.set_privacy_switch(True)
     until(lambda: not house.solo.recorder.delivering)
     looking = watch(link, keys)
     assert [len(next(looking)) for _ in range(2)] == [0, 0]
     assert house.opened == 1
     assert house.solo.recorder.status().state == "privacy"
-    house.solo.recorder.set_private(False)
+    house.solo.recorder.set_privacy_switch(False)
     assert seen(link, keys, 1)
 
 
@@ -420,7 +420,7 @@ def test_the_privacy_switch_ends_the_sound_of_live_view(hearing: Hearing) -> Non
     assert listening is not None
     until(lambda: listening.packets > 3)
     assert hearing.solo._recording._live._filmed.hear(0, 2**62) is not None
-    hearing.solo.recorder.set_private(True)
+    hearing.solo.recorder.set_privacy_switch(True)
     until(lambda: not hearing.solo.recorder.delivering)
     assert hearing.solo._recording._live._filmed.hear(0, 2**62) is None
 

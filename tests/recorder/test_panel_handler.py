@@ -33,10 +33,10 @@ class Recorder:
         self.asked.append(("trigger", kind))
         self.times_ns.append(at_ns or 0)
 
-    def set_private(self, private: bool) -> None:
-        self.asked.append(("private", private))
+    def set_privacy_switch(self, on: bool) -> None:
+        self.asked.append(("private", on))
 
-    def lose_switch(self) -> None:
+    def lose_privacy_switch(self) -> None:
         self.asked.append(("private", None))
 
     def black_out(self, length_ns: int) -> None:

@@ -176,24 +176,24 @@ def test_new_zones_are_in_force_at_once_and_wake_the_camera_loop(house: House) -
 
 def test_the_privacy_switch_and_private_hours_close_the_recorder_each(house: House) -> None:
     assert not house.recorder.is_private
-    house.recorder.set_private(True)
+    house.recorder.set_privacy_switch(True)
     house.recorder.set_private_hour(True)
-    house.recorder.set_private(False)
+    house.recorder.set_privacy_switch(False)
     assert house.recorder.is_private
     house.recorder.set_private_hour(False)
     assert not house.recorder.is_private
     unread = House(switch_unread=True)
     assert unread.recorder.is_private
-    unread.recorder.set_private(False)
+    unread.recorder.set_privacy_switch(False)
     assert not unread.recorder.is_private
 
 
 def test_a_switch_that_goes_on_ends_the_stream_with_the_reason(house: House) -> None:
     stream = house.stream()
-    house.recorder.set_private(True)
+    house.recorder.set_privacy_switch(True)
     assert stream.end == (CameraEnd.STOPPED, "The privacy switch is on.")
     house.recorder._loop._woken.clear()
-    house.recorder.set_private(False)
+    house.recorder.set_privacy_switch(False)
     assert house.recorder._loop._woken.is_set()
 
 

@@ -205,7 +205,7 @@ def test_each_ring_is_in_the_manifest_and_hurried_presses_are_one(house: House) 
 
 
 def test_a_press_while_the_privacy_switch_is_on_is_in_the_manifest_without_footage(house: House) -> None:
-    house.solo.recorder.set_private(True)
+    house.solo.recorder.set_privacy_switch(True)
     house.film()
     until(house.gaps)
     house.solo.press_button()
@@ -279,11 +279,11 @@ def test_the_privacy_switch_closes_the_camera_and_no_event_outlives_it(house: Ho
     until(lambda: house.solo.recorder.delivering)
     house.solo.press_button()
     until(lambda: house.solo.recorder.status().state == "recording")
-    house.solo.recorder.set_private(True)
+    house.solo.recorder.set_privacy_switch(True)
     until(lambda: house.solo.recorder.status().segments >= 1 and not house.solo.recorder.status().in_event)
     assert house.solo.recorder.status().state == "privacy"
     until(lambda: not house.solo.recorder.delivering)
-    house.solo.recorder.set_private(False)
+    house.solo.recorder.set_privacy_switch(False)
     until(lambda: house.solo.recorder.delivering)
     assert house.opened == 2
 
@@ -303,7 +303,7 @@ def test_the_privacy_switch_closes_the_camera_though_the_disk_hangs(
         house.film()
         assert hangs.wait(15)
         until(lambda: house.solo.recorder.delivering)
-        house.solo.recorder.set_private(True)
+        house.solo.recorder.set_privacy_switch(True)
         until(lambda: house.newest.stopped)
         assert not let_go.is_set()
     finally:
@@ -380,9 +380,9 @@ def test_a_second_ring_is_on_the_timeline(house: House) -> None:
     analysis = house.solo.recorder._parts.analysis
     machine = replace(analysis._settings.events, ring_again_s=1.0, post_roll_s=4.0)
     plant(analysis, _settings=replace(analysis._settings, events=machine))
-    house.solo.recorder.set_private(True)
+    house.solo.recorder.set_privacy_switch(True)
     until(lambda: not house.solo.recorder.delivering)
-    house.solo.recorder.set_private(False)  # and so its machine is another one
+    house.solo.recorder.set_privacy_switch(False)  # and so its machine is another one
     until(lambda: house.solo.recorder.delivering)
     house.solo.press_button()
     until(lambda: house.solo.recorder.status().in_event)
@@ -434,7 +434,7 @@ def test_a_start_with_a_privacy_switch_that_stands_at_off_tells_nobody_that_noth
     house.film()
     time.sleep(0.3)
     assert (house.opened, house.solo.recorder.status().state) == (0, "privacy")
-    house.solo.recorder.set_private(False)
+    house.solo.recorder.set_privacy_switch(False)
     until(lambda: house.solo.recorder.delivering)
     assert not house.told
     assert not house.gaps()
@@ -448,9 +448,9 @@ def test_a_privacy_switch_that_cannot_be_read_is_told_as_that_and_then_as_what_i
     house.film()
     until(lambda: house.kinds == ["privacy unread"])
     assert "not been read yet" in house.told[0]
-    house.solo.recorder.set_private(True)
+    house.solo.recorder.set_privacy_switch(True)
     until(lambda: house.kinds == ["privacy unread", "privacy on"])
-    house.solo.recorder.set_private(False)
+    house.solo.recorder.set_privacy_switch(False)
     until(lambda: house.solo.recorder.delivering)
     assert house.kinds == ["privacy unread", "privacy on", "privacy off"]
     assert [gap.reason for gap in house.gaps()] == [GapReason.PRIVACY] * 2, "its beginning, and then all of it"

@@ -89,7 +89,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Household
     house = Household(tmp_path)
     yield house
     house.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("listening", "microphone"))]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("sound", "microphone"))]
 
 
 def test_each_segment_s_sound_is_in_time_with_its_pictures(house: Household) -> None:
@@ -127,10 +127,10 @@ def test_a_microphone_that_is_pulled_out_is_told_and_recorded_and_costs_no_pictu
 def test_the_privacy_switch_silences_it_at_once(house: Household) -> None:
     house.film()
     until(lambda: house.solo.recorder.status().sound == "listening")
-    house.solo.recorder.set_private(True)
+    house.solo.recorder.set_privacy_switch(True)
     until(lambda: not house.microphone.running)
     assert house.solo.recorder.status().sound == "off"
-    house.solo.recorder.set_private(False)
+    house.solo.recorder.set_privacy_switch(False)
     until(lambda: house.solo.recorder.status().sound == "listening")
 
 

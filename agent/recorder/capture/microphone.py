@@ -26,7 +26,7 @@ from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import InternalError
 from agent.ports import CameraEnd, SoundSink
 from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
-from agent.recorder.capture.sound_packets import SoundTrack
+from agent.recorder.capture.sound_encoding import SoundTrack
 
 __all__ = ["STOPPED", "ContainerMicrophone", "SoundSource", "SoundTiming", "boot_ns", "deliver_live"]
 

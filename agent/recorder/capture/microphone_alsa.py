@@ -24,7 +24,7 @@ from agent.errors import DeviceError
 from agent.ports import CameraEnd, SoundSink
 from agent.recorder.capture.delivery_thread import Ending
 from agent.recorder.capture.microphone import ContainerMicrophone, SoundSource, SoundTiming, boot_ns, deliver_live
-from agent.recorder.capture.sound_packets import RATE_HZ, SoundEncoder
+from agent.recorder.capture.sound_encoding import RATE_HZ, SoundEncoder
 
 __all__ = ["AlsaMicrophone"]
 

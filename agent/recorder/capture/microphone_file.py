@@ -19,7 +19,7 @@ from agent.errors import ConfigurationError
 from agent.ports import CameraEnd, SoundSink
 from agent.recorder.capture.delivery_thread import Ending
 from agent.recorder.capture.microphone import STOPPED, ContainerMicrophone, SoundSource
-from agent.recorder.capture.sound_packets import HeardNs, SoundEncoder
+from agent.recorder.capture.sound_encoding import HeardNs, SoundEncoder
 
 __all__ = ["FileMicrophone"]
 

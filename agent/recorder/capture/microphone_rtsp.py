@@ -21,7 +21,7 @@ from agent.ports import CameraEnd, SoundSink
 from agent.recorder.capture.delivery_thread import Ending
 from agent.recorder.capture.microphone import ContainerMicrophone, SoundSource, SoundTiming, deliver_live
 from agent.recorder.capture.rtsp import host_of, no_sound, opened
-from agent.recorder.capture.sound_packets import SoundEncoder, SoundPassthrough, SoundTrack
+from agent.recorder.capture.sound_encoding import SoundEncoder, SoundPassthrough, SoundTrack
 
 __all__ = ["RtspMicrophone"]
 

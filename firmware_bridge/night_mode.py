@@ -1,4 +1,4 @@
-"""Decides when it is night for the camera, and moves the infrared filter and switches the lamp.
+"""Night mode: decides when the infrared (IR-cut) filter moves and the lamp switches.
 
     state   input                                   effects                                   next
     DAY     below night_lux for the whole dwell     Move(night), Lamp(on), Blackout           NIGHT
@@ -16,20 +16,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BLACKOUT_NS", "Daylight", "Switch"]
+__all__ = ["BLACKOUT_NS", "NightMode", "SwitchNightMode"]
 
 BLACKOUT_NS = 2_500_000_000
 """Longer than the detector's patience with a gap, so that it learns the new scene from its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
-class Switch:
+class SwitchNightMode:
     """Move the filter and switch the lamp. Motion does not count for `BLACKOUT_NS`."""
 
     night: bool
 
 
-class Daylight:
+class NightMode:
     """The table above."""
 
     def __init__(self, *, night_lux: float, day_lux: float, dwell_ns: int) -> None:
@@ -37,7 +37,7 @@ class Daylight:
         self.night = False
         self._since_ns: int | None = None
 
-    def on_light(self, lux: float | None, now_ns: int) -> Switch | None:
+    def on_light(self, lux: float | None, now_ns: int) -> SwitchNightMode | None:
         """One reading, some seconds apart."""
         beyond = lux is not None and (lux > self._day_lux if self.night else lux < self._night_lux)
         if not beyond:
@@ -49,10 +49,10 @@ class Daylight:
             return None
         return self._switch(not self.night)
 
-    def on_silence(self) -> Switch | None:
+    def on_silence(self) -> SwitchNightMode | None:
         """Switches the lamp off, because no process uses the picture."""
         return self._switch(False) if self.night else None
 
-    def _switch(self, night: bool) -> Switch:
+    def _switch(self, night: bool) -> SwitchNightMode:
         self.night, self._since_ns = night, None
-        return Switch(night)
+        return SwitchNightMode(night)

@@ -1,4 +1,4 @@
-"""Turns a source's packets of sound into AAC packets, each with the time it was heard.
+"""Encodes sound: turns a source's packets into AAC packets, each with the time it was heard.
 
 - `SoundEncoder` decodes any format and encodes it at 24 kHz with one channel: enough for voices, at a third of the cost
   of music. The encoder's packet begins one frame before its input (priming); libavcodec counts that in the packet's
