@@ -40,9 +40,9 @@ class GapRecorder:
         self._open: tuple[GapReason, ClockReading, str] | None = None
 
     def begin(self, reason: GapReason, words: str, *, since: ClockReading | None = None, news: str = "") -> None:
-        """Open an outage that began at `since` (default: now), and tell the owner.
+        """Opens an outage that began at `since` (default: now), and tells the owner.
 
-        Another reason ends the outage that is open.  While one of the same reason is open, only other `news` are told.
+        Another reason ends the outage that is open. While one of the same reason is open, only other `news` are told.
         """
         news = news or _BEGUN[reason]
         begun = self._open
@@ -52,7 +52,8 @@ class GapRecorder:
                 self._notifier.notify(news, words)
             return
         if begun is not None:
-            self.end()
+            # The owner is told of the other reason alone: "the camera sees again" would be false.
+            self.end(tell=False)
         now = self._clock.now()
         start = since or now
         self._open = (reason, start, news)
@@ -61,7 +62,7 @@ class GapRecorder:
         self._record(reason, start, now)
 
     def end(self, *, tell: bool = True) -> None:
-        """There are pictures again, or (`tell` false) the process ends."""
+        """There are pictures again, or (`tell` false) another outage begins, or the process ends."""
         if self._open is None:
             return
         (reason, start, _news), self._open = self._open, None
