@@ -128,7 +128,15 @@ class RpcServer:
             thread = threading.Thread(target=self._serve, args=(client,), name=f"{self._kind.name}-client", daemon=True)
             with self._lock:
                 self._clients.add(client)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # The limit of threads (`TasksMax=`) is reached. One client is lost, and not the service.
+                self._log.warning("client_not_accepted", reason=str(error))
+                with self._lock:
+                    self._clients.discard(client)
+                client.close()
+                continue
             self._threads = [*(each for each in self._threads if each.is_alive()), thread]
 
     def _serve(self, client: socket.socket) -> None:

@@ -22,7 +22,12 @@ class BoundedServer(socketserver.ThreadingMixIn):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
+            try:
+                super().process_request(request, client_address)
+            except BaseException:
+                # No thread began (for example at the limit of `TasksMax=`), so none gives the place back.
+                self._free.release()
+                raise
         else:
             self.shutdown_request(request)  # type: ignore[attr-defined]
 

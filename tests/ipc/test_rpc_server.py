@@ -415,6 +415,27 @@ def test_running_out_of_file_descriptors_does_not_end_the_service(
     server.stop()
 
 
+def test_running_out_of_threads_costs_one_client_and_not_the_service(
+    path: Path, kind: SocketKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = RpcServer(path, kind, handle, ME)
+    server.start()
+    start = threading.Thread.start
+    with monkeypatch.context() as limited:
+
+        def refused(thread: threading.Thread) -> None:
+            limited.setattr(threading.Thread, "start", start)
+            raise RuntimeError("can't start new thread")
+
+        limited.setattr(threading.Thread, "start", refused)
+        with connect(path) as lost:
+            assert is_closed(lost)
+    assert server.clients == 0
+    with client_of(path, kind) as link:
+        assert link.ask(Echo(1))
+    server.stop()
+
+
 def test_frames_that_arrive_byte_by_byte_or_together_are_answered_in_their_order(
     server: RpcServer, path: Path, kind: SocketKind
 ) -> None:

@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ConfigurationError, InternalError
+from agent.platform.bounded_server import BoundedServer
 from agent.platform.metrics_server import MetricsServer
 from tests.ports import free_port
 
 PAGE = "doorward_up 1\n"
+_MOST_READERS = BoundedServer.most_clients
 
 
 @pytest.fixture
@@ -54,6 +56,19 @@ def test_a_web_page_that_lets_its_name_lead_here_reads_nothing(port: int) -> Non
         status, said = ask(port, Host=host)
         assert status == 421
         assert PAGE not in said
+
+
+def test_readers_that_get_no_thread_keep_no_place(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as limited:
+
+        def refused(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        limited.setattr(threading.Thread, "start", refused)
+        for _ in range(_MOST_READERS + 1):
+            with suppress(OSError, http.client.HTTPException):
+                ask(port)
+    assert ask(port) == (200, PAGE)
 
 
 def test_readers_that_say_nothing_get_four_threads_and_no_more(port: int) -> None:
