@@ -52,6 +52,7 @@ def read_health(root: Path = Path("/")) -> BoardHealth:
     flags = _throttled(root)
     memory = _table(root / "proc/meminfo")
     temperature = _number(root / "sys/class/thermal/thermal_zone0/temp")
+    # The agent refuses a frame with a value out of range, and ends the connection.
     if temperature is not None and not -60_000 <= temperature <= 200_000:
         temperature = None
     card = _first(root / "sys/block", "mmcblk[0-9]*")
@@ -115,6 +116,7 @@ def _under_voltage(root: Path) -> bool | None:
 
 def _written_mb(card: Path | None) -> int | None:
     fields = (_text(card / "stat") or "").split() if card else []
+    # The seventh field counts written sectors, of 512 bytes whatever the card's are.
     sectors = fields[6] if len(fields) > 6 else ""
     return int(sectors) * _SECTOR_BYTES // 1_000_000 if re.fullmatch(r"\d{1,12}", sectors) else None
 
@@ -123,15 +125,18 @@ def _wear(card: Path | None) -> int | None:
     """The worse of the two kinds of memory: 0x01 is up to ten per cent, 0x0a up to a hundred, 0x0b beyond."""
     words = (_text(card / "device/life_time") or "").split() if card else []
     steps = [int(word, 16) for word in words if re.fullmatch(r"0x0[0-9a-b]", word)]
+    # 0x00 means "not defined" (JEDEC JESD84-B51).
     return max(steps) * 10 if any(steps) else None
 
 
 def _synced() -> bool:
     libc = ctypes.CDLL(None)
+    # A zeroed buffer has `modes` 0: the call only reads, which needs no right. It returns the state of the clock.
     return bool(0 <= libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)) != _TIME_ERROR)
 
 
 def _wifi(path: Path) -> int | None:
+    # Two lines of titles come first.
     for line in (_text(path) or "").splitlines()[2:]:
         fields = line.split()
         if len(fields) > 3 and re.fullmatch(r"-\d{1,2}\.?", fields[3]):

@@ -45,6 +45,7 @@ class BoardLight:
         try:
             chosen = _CHOSEN.search((self._folder / "trigger").read_text())
             self._before = chosen[1] if chosen else "none"
+            # While a trigger has the light, the kernel sets its brightness.
             (self._folder / "trigger").write_text("none")
         except OSError as error:
             raise BridgeError(f"{self._folder}: {error.strerror}.", remedy="Only root may switch it.") from error
@@ -74,6 +75,8 @@ def show_setup(light: BoardLight, state: Path, owned: Path, ended: threading.Eve
 def _read(path: Path) -> SetupLight:
     """Returns what the custodian wrote. It may have written nothing yet, or be taken over: then it waits for a code."""
     try:
+        # Root reads a file of the custodian. If that was taken over, the name may be a link to anything, or a pipe that
+        # would block for ever.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return SetupLight.WAITING

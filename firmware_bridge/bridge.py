@@ -135,6 +135,7 @@ class Bridge:
         """From any thread or a signal handler."""
         self._stopping = True
         with contextlib.suppress(OSError):
+            # The selector would see the flag alone only at its next deadline.
             os.write(self._wake_write, b"\0")
 
     def _begin(self) -> None:
@@ -149,6 +150,8 @@ class Bridge:
         _notify_systemd("READY=1")
 
     def _end(self) -> None:
+        # The agent's end drives no output from here on. If the chip is gone, that would fail, and skip the steps below.
+        self._stopping = True
         self._server.close()
         self._lines.close()
         self._selector.close()
@@ -170,6 +173,7 @@ class Bridge:
                 case panel.DriveOutput(output, on):
                     self._lines.drive(output, on)
                 case frames.Pressed():
+                    # Kept until the agent acknowledges it: an agent that restarts must not lose a press.
                     self._presses.append(effect)
                     self._server.send_to_agent(effect)
                 case _:
@@ -206,6 +210,7 @@ class Bridge:
             privacy=self._panel.privacy,
             inputs=self._inputs,
         )
+        # It has the position of the privacy switch, so it comes before the presses.
         self._server.send(peer, welcome)
         if hello.peer is frames.Peer.AGENT:
             self._agent_since_ns = boot_ns()
@@ -257,6 +262,7 @@ class Bridge:
         self._state = frames.BoardState(throttle_level=throttle_level, **fields)
         self._server.send_to_agent(self._state)
         self._carry_out(self._panel.on_strain(throttle_level > ThrottleLevel.OBJECT_DETECTION, now_ns))
+        # Fed by the loop itself: if the loop hangs, the hardware resets the board after `_WATCHDOG_S`.
         if self._watchdog is not None:
             os.write(self._watchdog, b"\0")
         _notify_systemd("WATCHDOG=1")

@@ -5,9 +5,8 @@
     NIGHT   above day_lux for the whole dwell       Move(day), Lamp(off), Blackout            DAY
     NIGHT   the agent is silent                     Move(day), Lamp(off), Blackout            DAY
 
-The thresholds differ because the lamp itself brightens the picture. The dwell time ignores headlights and clouds. While
-the filter moves, the whole picture changes, so the blackout tells the agent to ignore motion. If the camera gives no
-light readings, it stays day.
+While the filter moves, the whole picture changes, so the blackout tells the agent to ignore motion. If the camera gives
+no light readings, it stays day.
 
 Pure: the time is an argument.
 """
@@ -39,7 +38,9 @@ class NightMode:
 
     def on_light(self, lux: float | None, now_ns: int) -> SwitchNightMode | None:
         """One reading, some seconds apart."""
+        # Two thresholds: the lamp itself brightens the picture, and with one it would switch itself off again.
         beyond = lux is not None and (lux > self._day_lux if self.night else lux < self._night_lux)
+        # One reading on the other side begins the dwell again: headlights and clouds pass.
         if not beyond:
             self._since_ns = None
             return None

@@ -196,10 +196,12 @@ class Panel:
         """Takes the first levels of the lines. A button that is already pressed is no press. An open case is
         reported."""
         self._inputs = {wire: _Debounced(level, level) for wire, level in levels.items()}
+        # Without a switch in `[panel]` there is nothing to close. A wired one reads as on if its wire is cut.
         self.privacy = levels.get(Input.PRIVACY, False)
         effects: list[Effect] = [PrivacySwitch(on=self.privacy)]
         if levels.get(Input.TAMPER):
             effects.append(TamperSwitch(open=True, at_us=now_ns // _US))
+        # A latching filter keeps its position over a power cut. The pulse puts it where `NightMode` begins.
         effects += [DriveOutput(Output.IR_CUT_DAY, True)]
         self._shown[Output.IR_CUT_DAY] = True
         self._pulses[Output.IR_CUT_DAY] = now_ns + _COIL_NS
@@ -207,6 +209,7 @@ class Panel:
 
     def on_edge(self, edge: Edge, now_ns: int, minute: int | None) -> tuple[Effect, ...]:
         """Handles one edge. `minute` is the minute of the local day, None if the date is unknown."""
+        # A press and its release may be read at once. Without this step the release would cancel the press as a bounce.
         before = (*self.on_time(edge.at_ns, minute),) if edge.at_ns <= now_ns else ()
         if edge.input in self._inputs:
             self._inputs[edge.input].on_edge(edge)
@@ -287,10 +290,12 @@ class Panel:
     def _switch_night_mode(self, switch: SwitchNightMode | None, now_ns: int) -> Iterator[Effect]:
         if switch is None:
             return
+        # In front of the coil: no picture of the moving filter may count as motion.
         yield Blackout(ms=BLACKOUT_NS // _MS)
         coil, other = Output.IR_CUT_DAY, Output.IR_CUT_NIGHT
         if switch.night:
             coil, other = other, coil
+        # Off first: an H bridge with both inputs high brakes, and the filter would stay where it is.
         yield from self._drive(other, False)
         self._pulses.pop(other, None)
         self._pulses[coil] = now_ns + _COIL_NS
@@ -322,6 +327,7 @@ class Panel:
         return self._heard_ns is not None and now_ns - self._heard_ns >= SILENCE_NS
 
     def _drive(self, output: Output, on: bool) -> Iterator[DriveOutput]:
+        # Called after each event. Only a change is worth a call into the kernel.
         if self._shown.get(output, False) != on:
             self._shown[output] = on
             yield DriveOutput(output, on)

@@ -58,6 +58,7 @@ class Server:
         unready = self._path.with_name(f"{self._path.name}.new")
         try:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            # A bridge that was killed before the rename left it.
             if unready.is_socket():
                 unready.unlink()
             listener.bind(str(unready))
@@ -90,6 +91,7 @@ class Server:
         except OSError:
             return None
         peer.setblocking(False)
+        # The kernel noted this user id when the peer connected. A peer cannot choose it.
         _, uid, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
         if uid not in self._allowed or len(self.peers) >= MOST_PEERS:
             peer.close()
@@ -138,10 +140,12 @@ class Server:
         """Idempotent.  A reason is told first."""
         if peer not in self.peers:
             return
+        # Out of the table first: `_on_drop` sends to the agent, and must not find this one.
         kind = self.peers.pop(peer)
         if why:
             with contextlib.suppress(OSError):
                 peer.send(encode(Rejected(why=why[:200])))
+        # In front of `close`: the selector finds a socket by its descriptor.
         self._on_drop(peer, kind)
         peer.close()
 
@@ -156,6 +160,7 @@ class Server:
 
     def _admit(self, peer: socket.socket, frame: FromAgent) -> None:
         known = self.peers.get(peer)
+        # True for a second `Hello`, and for any other frame before the first.
         if isinstance(frame, Hello) == (known is not None):
             raise BridgeError("Hello comes first, and once.")
         if not isinstance(frame, Hello):

@@ -115,6 +115,7 @@ def pin_conflicts(panel: PanelConfig) -> Iterator[tuple[str, str, str]]:
             f"{panel.day_lux:g} is too near to night_lux, {panel.night_lux:g}: the lamp would switch itself off.",
             f"Give at least {2 * panel.night_lux:g}.",
         )
+    # A filter that moves out and not in again would tint the pictures of each day.
     if (panel.ir_cut_day is None) != (panel.ir_cut_night is None):
         yield "ir_cut_day", "the infrared filter can be moved one way only.", "Give ir_cut_day and ir_cut_night."
 

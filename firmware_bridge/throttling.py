@@ -7,9 +7,8 @@
     3 RATE              throttle_from_c + 3   also fewer frames a second
     4 SIZE              throttle_from_c + 6   also a smaller picture
 
-The level rises by one at most every `RAISE_LEVEL_NS`, because a board reacts that slowly. It falls by one after
-`LOWER_LEVEL_NS` below the level's own temperature minus `MARGIN_C`. Under-voltage, or a firmware that already
-throttles, counts as level 3 at once, because waiting would lose frames.
+The level rises by one at most every `RAISE_LEVEL_NS`. It falls by one after `LOWER_LEVEL_NS` below the level's own
+temperature minus `MARGIN_C`. Under-voltage, or a firmware that already throttles, counts as level 3 at once.
 
 Pure: the time is an argument. A Zero 2 W in its case throttles at 80 °C after a quarter of an hour of full load.
 """
@@ -50,9 +49,11 @@ class Throttle:
         """Returns the new level. `power_limited`: under-voltage, or the firmware throttles now. Without a temperature,
         it alone counts."""
         wanted = max(self._by_temperature(temperature_c), ThrottleLevel.RATE if power_limited else ThrottleLevel.NORMAL)
+        # At once: the firmware has lowered the clock already, and each step of waiting would lose frames.
         if power_limited and self.throttle_level < ThrottleLevel.RATE:
             self._raise_level(ThrottleLevel.RATE, now_ns)
         elif wanted > self.throttle_level:
+            # A board cools slowly. Without the pause, the next readings would climb to the smallest picture.
             if self._climbed_ns is None or now_ns - self._climbed_ns >= RAISE_LEVEL_NS:
                 self._raise_level(ThrottleLevel(self.throttle_level + 1), now_ns)
         elif self.throttle_level > ThrottleLevel.NORMAL and not power_limited and self._is_cool(temperature_c):

@@ -87,6 +87,7 @@ class ChipLines:
         if claim is None:
             return
         try:
+            # The level of a released line depends on the kernel, so lamp and chime go off before.
             claim.set_values(dict.fromkeys(self._outputs.values(), self._gpiod.line.Value.INACTIVE))
         except OSError:  # the chip is gone, and its outputs with it
             pass
@@ -100,6 +101,7 @@ class ChipLines:
             edge_detection=line.Edge.BOTH,
             bias=line.Bias.PULL_DOWN if wire in _PULLED_DOWN else line.Bias.PULL_UP,
             active_low=wire.value in self._panel.active_low,
+            # Bounces end in the kernel, so that they do not wake this process.
             debounce_period=timedelta(milliseconds=self._panel.debounce_ms),
             event_clock=line.Clock.MONOTONIC,
         )
@@ -109,6 +111,7 @@ class ChipLines:
         return self._gpiod.LineSettings(
             direction=line.Direction.OUTPUT,
             active_low=wire.value in self._panel.active_low,
+            # From the first instant on: a line that floats could close the chime's relay.
             output_value=line.Value.INACTIVE,
         )
 

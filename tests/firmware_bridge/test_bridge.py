@@ -20,7 +20,7 @@ from firmware_bridge.backends.simulated import SimulatedLines
 from firmware_bridge.board_health import BoardHealth
 from firmware_bridge.bridge import Bridge
 from firmware_bridge.errors import BridgeError
-from firmware_bridge.lines import Input, Output
+from firmware_bridge.lines import Edge, Input, Output
 from firmware_bridge.server import MOST_PEERS
 from firmware_bridge.settings import BoardConfig, PanelConfig, load
 
@@ -277,6 +277,51 @@ def test_reboots_are_bounded_over_restarts_of_the_bridge(tmp_path: Path) -> None
         finally:
             running.close()
     assert outcomes == [1, 1, 1, 0, 0]
+
+
+class _LostChip(SimulatedLines):
+    """Lines of a chip that is lost while the bridge runs: each call fails, up to `close`."""
+
+    is_lost = is_closed = False
+
+    def read(self) -> tuple[Edge, ...]:
+        self._need_chip()
+        return super().read()
+
+    def drive(self, output: Output, on: bool) -> None:
+        self._need_chip()
+        super().drive(output, on)
+
+    def close(self) -> None:
+        self.is_lost, self.is_closed = False, True
+        super().close()
+
+    def _need_chip(self) -> None:
+        if self.is_lost:
+            raise BridgeError("The GPIO chip is gone.")
+
+
+def test_a_chip_that_is_lost_ends_the_bridge_which_lets_go_of_socket_and_lines(tmp_path: Path) -> None:
+    lines, path, ended = _LostChip(), tmp_path / "b.sock", []
+    bridge = Bridge(lines, PanelConfig(socket=path), BoardConfig(), health=lambda: BoardHealth(temperature_c=50.0))
+
+    def run() -> None:
+        try:
+            bridge.run()
+        except BridgeError as error:
+            ended.append(error.message)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    until(path.exists)
+    agent = Peer(path)
+    agent.say(frames.Heartbeat(delivering=True, healthy=True))
+    until(lambda: lines.on.get(Output.RECORDING_LED))
+    lines.is_lost = True
+    lines.hold(Input.BUTTON, True)
+    thread.join(20)
+    agent.socket.close()
+    assert (ended, lines.is_closed, path.exists()) == (["The GPIO chip is gone."], True, False)
 
 
 def _refused(agent: Peer) -> bool:
