@@ -116,6 +116,7 @@ class DiskGrowth:
         `need_bytes`: the size of the next write, if the disk refused it. `spare_bytes`: the space that the owner gives
         to other files.
         """
+        # A refused write must fit, or recording stops: the half segment that a restart forgot does not delay it.
         own_bytes = self.added_bytes + need_bytes if need_bytes else self.added_bytes - self.forgotten_bytes
         return min(missing_bytes, max(0, own_bytes, spare_bytes))
 
@@ -163,6 +164,7 @@ def plan_eviction(
     # Reading the stock costs a query, so an empty one is skipped.
     if usage.continuous_bytes:
         first.plan(continuous if newest is None else _all_but(newest, continuous), most)
+    # Events pay only for what the continuous footage could not free.
     then = _Eviction(held, limits, now_ms, running, over_bytes - first.freed, over_floor - first.freed)
     then.plan(events, None if most is None else most - len(first.evict))
     freed = first.freed + then.freed
@@ -218,6 +220,7 @@ class _Eviction:
             if most is not None and len(self.evict) >= most:
                 self.more = True
                 break
+            # Read on: a held segment must not protect the younger ones behind it.
             if entry.id in self._held and self._hold_applies(entry):
                 continue
             if self.freed < self._over_bytes:

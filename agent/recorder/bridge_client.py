@@ -98,6 +98,7 @@ class BridgeLink:
                     self._talk(peer)
             except (OSError, BridgeError) as error:
                 why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+                # At each try: the handler counts the time, and closes the camera if no bridge reads the privacy switch.
                 self._handler.away(why)
                 if tries == 0:
                     self._log.warning("bridge_away", detail=why)
@@ -135,6 +136,7 @@ class BridgeLink:
         match frame:
             case frames.Welcome():
                 self._handler.connected(f"{frame.backend} {frame.run}", frame.board)
+                # Before the presses that follow: the switch may have been turned while no recorder was connected.
                 self._handler.privacy(frame.privacy)
                 self._log.info("bridge_connected", backend=frame.backend, board=frame.board)
             case frames.Pressed():

@@ -141,6 +141,7 @@ class CameraLoop(ThreadOwned):
 
     def stop(self) -> None:
         """Asks `run` to finish what is open and to return. From any thread; idempotent."""
+        # Set before the stream ends: a loop that is between two streams would otherwise open the camera once more.
         self._stopping.set()
         self.end_stream("The recorder was stopped.")
 
@@ -149,6 +150,7 @@ class CameraLoop(ThreadOwned):
         self._woken.set()
         queues = self.queues
         if queues is not None:
+            # The caller may be the panel's thread, so the driver, which may hang, is left to the loop (`_close`).
             queues.ended(CameraEnd.STOPPED, why)
 
     def look_now(self) -> None:
@@ -167,6 +169,7 @@ class CameraLoop(ThreadOwned):
             return
         news = "privacy unread" if gate.only_unread else "privacy on"
         self._parts.gaps.begin(GapReason.PRIVACY, f"{gate.reason} The camera is off.", since=since, news=news)
+        # A switch that is read late and is on is other news: the wait ends, and the next one tells the owner.
         self._wait(None, lambda: not gate.closed or (news == "privacy unread" and gate.switch_read))
 
     def _attempt(self, first_ns: BootNs | None) -> CameraEnd | None:
@@ -185,6 +188,7 @@ class CameraLoop(ThreadOwned):
             self._parts.gaps.end()
             begun_ns = time.monotonic_ns()
             end, self.camera_fault, hangs = self._play(camera, description, first_ns or self._clock.now().boot_ns)
+            # Counts before the fault that ended the stream: a good hour resets the number of faults.
             self.recovery.on_good(time.monotonic_ns() - begun_ns)
             if self._stopping.is_set():
                 return end
@@ -204,6 +208,7 @@ class CameraLoop(ThreadOwned):
         if step is not RecoveryAction.RESTART:
             self.wanted = step
             return CameraEnd.LOST
+        # A closed gate ends the pause, so that the gap changes from "camera lost" to "privacy" at that time.
         self._wait(pause_s, lambda: self._gate.closed)
         return None
 
@@ -256,6 +261,8 @@ class CameraLoop(ThreadOwned):
         for thread in threads:
             thread.start()
         try:
+            # The gate may have closed while the driver opened the camera, which takes seconds. `end_stream` found no
+            # queues then.
             if not (self._gate.closed or self._stopping.is_set()):
                 self._start(camera, queues, first_ns)
                 self._watch_over(camera, queues)
@@ -290,6 +297,8 @@ class CameraLoop(ThreadOwned):
             except (DeviceError, InternalError) as error:
                 hangs = True
                 self._log.error("camera_hangs", detail=error.message)
+            # Only `lumas`: the analysis closes `packets` after its last decisions, and without these a clip would have
+            # no end.
             queues.lumas.close()
             for thread in threads:
                 thread.join()
@@ -300,6 +309,7 @@ class CameraLoop(ThreadOwned):
         if self._parts.live is not None:
             self._parts.live.forget()
         if queues.live:
+            # After a stall, `_watch_over` has set it: a stall becomes certain seconds after the last good picture.
             self._good_ns = self._good_ns or queues.pulse.frame_ns
             self._parts.coverage.ended(time.monotonic_ns() - self._good_ns)
         return hangs
@@ -317,6 +327,7 @@ class CameraLoop(ThreadOwned):
             if stall is not None:
                 self._good_ns = good_until_ns(stall, pulse)
                 queues.ended(CameraEnd.LOST, f"{stall.value} It is restarted; if that repeats, check cable and power.")
+            # A camera that is opened again gives no pictures meanwhile, so it waits for the end of the clip.
             elif self._must_reopen and queues.live and not self._parts.writer.busy:
                 self._reopen = True
                 queues.ended(CameraEnd.STOPPED, CAMERA_REOPENS)
@@ -347,6 +358,8 @@ class CameraLoop(ThreadOwned):
         pressed_ns = self._inputs.early_presses.pop()
         if time.monotonic_ns() - pressed_ns < _PRESS_KEPT_NS:
             at_ns = self._clock.now().boot_ns if queues.live else None
+            # `is_recorded`: `_record_unseen_rings` writes this press to the manifest. A second record would show two
+            # rings.
             queues.lumas.force(PendingTrigger(TriggerKind.BUTTON, at_ns, is_recorded=True))
 
     @contextmanager

@@ -60,6 +60,8 @@ class BoundedQueue(Generic[T]):
     def put(self, item: T, weight: int = 1) -> None:
         """Wait until there is room (an item heavier than everything still gets in alone), then add."""
         with self._changed:
+            # A reader that failed closes the queue. Without the last condition the camera's thread would wait for it
+            # for ever.
             while self._items and self._weight + weight > self._capacity and not self._closed:
                 self._changed.wait()
             self._add(item, weight)
@@ -110,6 +112,7 @@ class BoundedQueue(Generic[T]):
             else:
                 dropped += 1
                 self._weight -= item_weight
+        # The forced items keep their order. A lost `ClipEnds` would leave the clip open.
         self._items.extendleft(reversed(kept))
         return dropped
 
@@ -144,6 +147,7 @@ class BoundedQueue(Generic[T]):
     def _add(self, item: T, weight: int) -> None:
         self._items.append((item, weight))
         self._weight += weight
+        # Frames alone let a gathering reader sleep. A forced item, for example a press, wakes it at once.
         if not weight or self._weight >= self._gathering:
             self._changed.notify_all()
 
@@ -225,6 +229,7 @@ class CameraQueues(ThreadOwned):
         self._check_sensor(frame)
         if self._show is not None:
             self._show(frame)
+        # A copy: the camera lends its buffer for this call only, and then fills it with the next frame.
         kept = LumaFrame(frame.luma.copy(), frame.sensor_ns, frame.light, self._kept_picture(frame))
         if not self.live:
             self.lumas.put(kept)
@@ -260,6 +265,8 @@ class CameraQueues(ThreadOwned):
         with self.lock:
             self.end = self.end or (end, detail)
         self.lumas.close()
+        # Set before `attention`: the loop clears that event and then asks this one. In the other order it would see the
+        # end only at its next look.
         self.ended_event.set()
         self.attention.set()
 

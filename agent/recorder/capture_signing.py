@@ -77,6 +77,8 @@ class CaptureSigner:
 
     def look_at(self, packet: EncodedPacket, codec: VideoCodec) -> None:
         """Notices the messages of a camera that signs its stream. Call it with each packet, recorded or not."""
+        # The UUID has no two zero bytes in a row, so emulation prevention never splits it, and a search in the raw
+        # bytes finds it. Splitting each packet into NAL units would cost the writer far more.
         if MEDIA_SIGNING_UUID not in packet.data:
             return
         messages = [unit for unit in nal_units(packet.data) if is_media_sei(unit, codec)]
@@ -92,6 +94,7 @@ class CaptureSigner:
         units = gop_units(gop, codec)
         if self._camera_signs:
             self.fault = ""
+            # The chain stays: it counts our own messages only.
             return SignedUnits(self._with_certificate(units, codec, self._camera_certificate, first=first), chain)
         try:
             own = self._certificate(codec)
@@ -103,9 +106,12 @@ class CaptureSigner:
             message = signed_sei(document, self.authority.sign(document))
         except DoorwardError as error:
             self._failed(error)
+            # If only the signature failed, `chain` has moved on. The number of this GOP stays unused, so a reader sees
+            # that a message is missing.
             return SignedUnits(units, chain)
         self.fault = ""
         self._with_certificate(units, codec, own, first=first)
+        # In the last sample, behind its slices: a message proves the slices in front of it.
         units[-1].append(message)
         return SignedUnits(units, chain)
 

@@ -86,9 +86,11 @@ class ChapterKeeper:
             structlog.get_logger("recorder").warning("chapter_not_begun", detail=error.message)
             return
         begins = chapter_start(record.number) + len(signed.line) + 1
+        # Carried lines are no links of the chain: the line behind them names the hash of the chapter's first line.
         tip = ChainHead(begins + carried_of(record), signed.sequence + 1, signed.chain_hash)
         moved = _moved(copied, begins)
         self._writer.begin_chapter(record.number, signed, tip, moved, [entry.id for entry in copied.lost])
+        # Last, and without a sync: S2 removes chapters that a power cut brings back.
         self._log.remove_chapters(going)
 
     def _copied(self, chapters: Collection[int]) -> _Copied:
@@ -103,6 +105,7 @@ class ChapterKeeper:
             }
             for raw in self._lines_of(chapter):
                 entry = wanted.get(raw.position)
+                # Damage may have swallowed a line feed. Two lines in one must not be carried as one.
                 if entry is not None and raw.size == entry.line_size + 1:
                     found[raw.position] = wanted.pop(raw.position)
                     lines.append(raw)

@@ -203,6 +203,8 @@ class ClipWriter:
         )
         try:
             while True:
+                # An eviction goes on between two packets. A refused segment is tried again also if the camera sends
+                # nothing.
                 item = queue.take(0.0 if self._evicting else RETRY_S if self._retry_buffer.waiting else None)
                 if item is not None:
                     self._handle(item, assembler, clips, between)
@@ -222,14 +224,19 @@ class ClipWriter:
             self._log.error("clip_failed", error=type(error).__name__)
             return False
         finally:
+            # A fault leaves the newest segment without an end. It is dropped here, and the vault's next start recovers
+            # its part.
             self._retry_buffer.break_off()
         return True
 
     def _handle(self, item: object, assembler: GopAssembler, clips: Segmenter, between: Segmenter | None) -> None:
         if isinstance(item, EncodedPacket):
             if self._show is not None and self._description is not None:
+                # Live view sees the packet before a segment does, because the disk may hold up the rest of this
+                # function.
                 self._show(item, self._description)
             if self._signer is not None and self._description is not None:
+                # All packets, also those of no clip: a camera may send its certificate once, hours before an event.
                 self._signer.look_at(item, self._description.codec)
             gop = assembler.push(item)
             if gop is not None:
@@ -241,6 +248,7 @@ class ClipWriter:
                 self._log.warning("keyframes_too_rare", detail=assembler.overlong)
             self._overlong = assembler.overlong
             return
+        # One segment is open at a time: the piece between events ends where a clip begins.
         if isinstance(item, ClipBegins) and between is not None and between.recording:
             self._apply_effects(between.finish())
         self._apply_effects(self._effects_of(item, clips))
@@ -287,6 +295,7 @@ class ClipWriter:
 
     def _begin_event(self, begun: EventBegins) -> None:
         name = self._new_name()
+        # The event before this one stays: the last GOP of its clip is complete only at the next keyframe.
         for old in [event for event in self._events if _BETWEEN < event < begun.event - 1]:
             del self._events[old]
         after_ns = _BUTTON_POSTER_AFTER_NS if begun.kind is EventKind.BUTTON else _POSTER_AFTER_NS
@@ -338,6 +347,7 @@ class ClipWriter:
             self._retry_buffer.poster(still)
         except FormatError as error:
             self._log.warning("no_poster", detail=error.message)
+        # Also after a failure: a keyframe that does not decode would cost the writer the same time at each GOP.
         event.poster_ns = None
 
     def _end_segment(self, end_ns: BootNs) -> None:

@@ -171,6 +171,7 @@ class RecorderRuntime:
         A disk that refuses writes stops nothing else from starting: the owner can look at stored footage and read the
         reason, and the newest footage waits in memory.
         """
+        # Before anything can film: a restart within a private hour must not open the camera for a moment.
         self._apply_private_hours()
         try:
             found = self.vault.start()

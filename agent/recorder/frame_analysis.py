@@ -86,6 +86,7 @@ class FrameAnalysis(ThreadOwned):
             while (item := queues.lumas.take(together=self._together)) is not None:
                 self._pass_on(self._effects_of(item, queues, description), queues, request_keyframe)
             end_ns = BootNs(self._last_ns + round(NS_PER_S / description.frames_per_s))
+            # The end is one frame behind the last picture: a clip is half open, and would otherwise lose this picture.
             self._pass_on(self._machine.close(end_ns), queues, request_keyframe)
         except DoorwardError as error:
             self._log.error("analysis_failed", error=type(error).__name__)
@@ -105,6 +106,7 @@ class FrameAnalysis(ThreadOwned):
 
     def _make_detector(self, description: StreamDescription) -> Detector:
         rate = description.luma_frames_per_s or description.frames_per_s
+        # At one frame in two seconds, every pause between two frames would count as a hole.
         motion = replace(self._settings.motion, gap_s=max(self._settings.motion.gap_s, _FRAMES_MISSED / rate))
         zones = self._inputs.zones
         height_px, width_px = description.luma_height_px, description.luma_width_px
@@ -129,6 +131,7 @@ class FrameAnalysis(ThreadOwned):
         self._frames += 1
         if self._is_skipped():
             self._last_ns = item.sensor_ns
+            # A skipped frame still carries the time: an open event must end when its post-roll is over.
             return self._machine.on_time(item.sensor_ns)
         return self._analyse(item, queues, description)
 
@@ -153,6 +156,7 @@ class FrameAnalysis(ThreadOwned):
         sample = detector.step(frame)
         effects = self._machine.on_motion(sample)
         queues.lens = sample.lens
+        # Not within an event, because its end would come late.
         if queues.live and sample.state is MotionState.QUIET and self._machine.next_deadline_ns is None:
             # A thread that sleeps longer costs less: it wakes up once for a few frames.
             rate = description.luma_frames_per_s or description.frames_per_s

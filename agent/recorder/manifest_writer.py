@@ -60,8 +60,10 @@ class ManifestWriter:
     def commit(self, record: Record, removed: Sequence[SegmentId] = ()) -> VaultEntry | None:
         """Makes `record` durable, then updates the index. Returns the entry of a stored segment, else None."""
         if isinstance(record, SegmentRecord):
+            # Signed with the hash of the clip so far: a requester sees if an earlier segment of the clip is left out.
             record = msgspec.structs.replace(record, prev_in_clip=self._reached.get(record.event, FIRST))
         signed = self._signer.sign(record, self._named)
+        # Durable before the index knows it: a start brings the index up to the manifest, never the other way.
         self._log.append(signed.line)
         self._signer.wrote(signed)
         self._vouches = True
@@ -69,6 +71,7 @@ class ManifestWriter:
         if isinstance(record, SegmentRecord | RecoveredRecord):
             self._reach(record.event, signed.line)
             added.append(entry_of(record, signed.sequence, self.tip.offset, len(signed.line)))
+        # Only after the append: a line that the disk refused is no link of the chain.
         self.tip = self.tip.after(signed)
         self._index.apply(added, removed, self.tip, _numbered_syncs(record, signed.sequence))
         return added[0] if added else None

@@ -92,6 +92,7 @@ class PanelHandler:
             self.presses += 1
             self._log.info("button_pressed", press=press)
             self._recorder.trigger(TriggerKind.BUTTON, at_ns)
+        # Last, also for a repeated press: if this process dies before, the bridge tells the press to the next one.
         got()
 
     def _hold(self, press: int) -> None:

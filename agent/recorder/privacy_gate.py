@@ -32,6 +32,7 @@ class PrivacyGate(ThreadOwned):
         self._on_change = on_change
         self._log = structlog.get_logger("recorder")
         self._has_switch = switch_unread
+        # Unknown counts as on: no person may be filmed before the bridge has read the switch.
         self._switch_on: bool | None = None if switch_unread else False
         self._is_lost = False
         """The switch was read before, and can be read no longer."""
@@ -71,9 +72,11 @@ class PrivacyGate(ThreadOwned):
     def lose_privacy_switch(self) -> None:
         """Counts the switch as unread again, because what reads it is gone. From any thread."""
         with self.lock:
+            # Without a switch in the configuration, a bridge that is away must not close the camera for ever.
             if not self._has_switch:
                 return
             was_closed = self.closed
+            # Called at each try to reach the bridge. Only the first call still sees a known position.
             self._is_lost = self._is_lost or self.switch_read
             self._switch_on = None
             self._report(was_closed)
@@ -87,6 +90,8 @@ class PrivacyGate(ThreadOwned):
 
     def _report(self, was_closed: bool, *, first: bool = False) -> None:
         if first:
+            # At its first reading the switch may be on, so the gate stays closed. The loop waits for the reading, to
+            # tell the owner.
             self._on_change()
         if self.closed == was_closed:
             return

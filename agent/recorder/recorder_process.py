@@ -97,6 +97,7 @@ class RecorderRole:
         root = configuration.device.state_dir
         own = root / "recorder" if (root / "recorder").is_dir() else root
         RealDisk().make_directory(root / "vault")
+        # Two recorders would append to one manifest, and break each other's chain.
         self._claim = ProcessLock(root / "vault")
         sealers = self._ask(GetRecipients(), patience_s=_FOR_EVER_S)
         self._epoch = -1
@@ -185,6 +186,8 @@ class RecorderRole:
         try:
             return self._ask(request).signature
         except NetworkError as error:
+            # Counts as a fault of the disk: the retry buffer keeps the footage, and writes it again when the custodian
+            # answers.
             raise StorageError(f"A record could not be signed: {error.message}", remedy=error.remedy) from error
 
     def _protected(self) -> ProtectedIds:
@@ -214,10 +217,12 @@ class RecorderRole:
             return
         self._log.info("settings_changed")
         self._runtime.apply_configuration(effective(self._file, settings_of(payload)))
+        # After it was applied: a setting that fails is applied again at the next tick.
         self._set = payload
 
     def _apply_recipients(self, sealers: Recipients) -> None:
         self._runtime.show_to(sealers.glances)
+        # An empty list never replaces the owners: footage without a recipient could be opened by no key.
         if sealers.recipients and sealers.epoch != self._epoch:
             self._runtime.seal_to(tuple(parse_recipient(text) for text in sealers.recipients), sealers.epoch)
             self._epoch = sealers.epoch

@@ -213,6 +213,7 @@ class RetryBuffer:
             record = first.writer.finish(self._moment(first.end_ns), seen)
             self._pending.popleft()
             if self._signer is not None and first.chain is not None:
+                # Only now: a segment that must be written again begins with the chain of the last acknowledged one.
                 self._signer.chain = first.chain
             self.acknowledged += 1
             self.recorded_s += record.span.duration_us / _US
@@ -306,11 +307,14 @@ class RetryBuffer:
         """Keep to the memory there is: the oldest pictures go, whole GOPs of them, and are remembered as lost."""
         while self.in_memory_bytes > self._most_bytes:
             first = self._pending[0]
+            # Up to the next keyframe: the later parts of a long GOP do not decode without its beginning.
             following = next((at for at, gop in enumerate(first.gops) if at and gop.begins), len(first.gops))
+            # The GOP that is being received stays, whatever its size: `grow` would have no segment for the rest of it.
             if len(self._pending) == 1 and following == len(first.gops):
                 return
             lost = [first.gops.popleft() for _ in range(following)]
             self._lost = (
+                # One span is enough: the oldest pictures always go first, so the lost ones follow each other.
                 self._lost[0] if self._lost else self._moment(lost[0].start_ns),
                 self._moment(lost[-1].end_ns),
             )

@@ -78,12 +78,16 @@ class SegmentWriter:
         """Sealed files beside the segment: the kind while it is written, its final one, and its bytes."""
         self._synced_ns = self._written_ns = self._rested_ns = clock.now().boot_ns
         self._sync_took_ns = 0
+        # One key for each file: a second file under the same key and nonce would give both plaintexts away.
         file_key = entropy.token(_SECRET_BYTES)
+        # ChaCha20-Poly1305 does not commit to its key. Without this hash in the record, one payload could open to two
+        # films.
         self._key = key_commitment(file_key)
         self._sealer: Sealer | None = self._new_sealer(file_key, begin)
         self._digest = FileDigest(self._sealer.header)
         self._file: SegmentFile | None = None
         with self._abandon_on_error():
+            # No sync: an empty file needs no recovery (FORMAT.md, procedure C).
             self._file = store.create(VaultFile(self.id, FileKind.PART))  # C1
             self._file.append(self._sealer.header)  # C2
 
@@ -123,6 +127,7 @@ class SegmentWriter:
         with self._abandon_on_error():
             span = span_between(self._begin.boot, self._start, self._callbacks.judge(end))
             context = self._context(span, seen)
+            # The context comes last: only now are the end of the segment and the length of its film known.
             self._append(sealer.update(context_box(context)) + sealer.finish())
             self._sealer = None
             record = self._record(span, self._sealed_poster(context), self._sealed_sound(context))
@@ -215,11 +220,13 @@ class SegmentWriter:
             self._sync_took_ns = self._rested_ns - now_ns
 
     def _publish(self) -> None:
+        # Synced before the rename: otherwise a power cut could leave the final name without the bytes.
         self._open_file().finish()  # F1
         changes = [(VaultFile(self.id, FileKind.PART), VaultFile(self.id, FileKind.SEGMENT))]
         for part, final, sealed in self._companions:
             changes.append((VaultFile(self.id, part), VaultFile(self.id, final)))
             self._write_companion(VaultFile(self.id, part), sealed)  # F2
+        # All names, then one sync of the directory. The record (F4) must not be durable before the names are.
         self._store.rename(changes)  # F3
 
     def _write_companion(self, place: VaultFile, sealed: bytes) -> None:
@@ -228,6 +235,8 @@ class SegmentWriter:
             file.append(sealed)
             file.finish()
         except StorageError:
+            # Closed here: the descriptor of a companion would otherwise stay open, because `_abandon` knows only the
+            # segment's file.
             file.abandon()
             raise
 

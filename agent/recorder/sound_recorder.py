@@ -117,6 +117,7 @@ class SoundRecorder:
             self._changed.notify_all()
             patience_s = _LATE_S if self._description is None or self._description.live else _SLOW_S
             self._changed.wait_for(lambda: not self._hears or self._newest_ns >= end_ns, patience_s)
+            # The packets stay in memory: the pre-roll of the next clip may ask for the same time again.
             found = tuple(packet for packet in self._packets if start_ns <= packet.heard_ns < end_ns)
             description = self._description
         packet_ns = description.packet_ns if description else 0
@@ -189,6 +190,7 @@ class SoundRecorder:
         self, session: _SoundSession, microphone: Microphone, description: SoundDescription, first_ns: BootNs
     ) -> None:
         with self._changed:
+            # A microphone of an earlier session may open late, and must not speak for the present one.
             if session is self._session:
                 self._description, self._hears, self._opening = description, True, False
                 self._changed.notify_all()

@@ -213,9 +213,11 @@ class Vault(VaultReader):
 
     def _start(self) -> StartReport:
         with self._lock:
+            # Until the end of this start: a step that fails half-way leaves a disk whose state is unknown.
             self._sound = False
             self._store.prepare()  # S1
             if self._store_is_low():
+                # A full disk has no room for the records of recovered segments, either.
                 self._log.spend_reserve()
             moment = self._now()
             now = stamp(self._clock.boot_id, moment)
@@ -230,6 +232,7 @@ class Vault(VaultReader):
                     self._on_unreadable(start_up.report.unreadable)
             newest = self._index.newest()
             if newest is not None and newest.boot == self._clock.boot_id:
+                # A restart within a boot goes on counting, so that no two segments of a boot have one number.
                 self._ordinal = max(self._ordinal, newest.ordinal + 1)
             if not self._store_is_low():
                 self._log.keep_reserve()
@@ -273,6 +276,8 @@ class Vault(VaultReader):
             )
             self._ordinal += 1
             self._being_written.add(segment)
+            # The lock is held up to here only: a segment is written for seconds, and other threads need the vault
+            # meanwhile.
             callbacks = SegmentCallbacks(self._judge, self._commit, self._failed)
             return SegmentWriter(begin, start, self._sealing, self._store, self._clock, self._entropy, callbacks)
 
@@ -339,6 +344,7 @@ class Vault(VaultReader):
             freed = sum(entry.stored_bytes for entry, _reason in decision.evict)
             danger_bytes = max(_DANGER_BYTES, asked.free_bytes // 2)
             danger = usage.free_bytes + freed < danger_bytes
+            # A limit alone breaks no hold. A disk that is nearly full does, because recording has priority.
             overruled = self._overruled(decision, newest) if danger else ()
             evict = [*decision.evict, *((entry, EvictionReason.RECORDING) for entry in overruled)]
             self._evict_all(evict, now)
@@ -434,6 +440,7 @@ class Vault(VaultReader):
 
     def _commit(self, record: SegmentRecord) -> None:
         with self._writing():
+            # Behind the rename (F3): otherwise the record could outlive the file that it names.
             self._writer.commit(record)  # F4, F5
             self._being_written.discard(record.id)
             entry = self._index.get(record.id)
@@ -453,6 +460,7 @@ class Vault(VaultReader):
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with self._lock:
+            # Half an index does not know what was evicted, so nothing may be written, evicted or erased by it.
             if self._unread:
                 raise StorageError(self._unread)
             if not self._sound or self._index.is_damaged:

@@ -132,6 +132,7 @@ class VaultStartUp:
         """`device_mldsa`: the device's ML-DSA-44 key in base64.
 
         Raises `StorageError` if the disk does not let it finish; running it again is safe."""
+        # A line that a killed process wrote may be in the cache only. It is synced before anything relies on it.
         self._log.recover()  # S2
         oldest = oldest_chapter(self._log)
         self._log.remove_chapters(chapter for chapter in self._log.chapters() if chapter < oldest)
@@ -175,6 +176,7 @@ class VaultStartUp:
                 entry = entries.get(file.id)
                 if entry is not None and entry.file == file:
                     del absent[file.id]
+                # A start after a fault runs beside a segment that is still being written. Its files are no remains.
                 elif file.id not in self._being_written and not (entry and file in entry.companions):
                     _sort(file, entry, found)
             found.missing += absent.values()
@@ -195,6 +197,8 @@ class VaultStartUp:
     def _resolve(self, found: _FoundFiles, evicted: Collection[str]) -> None:
         for file in (*found.segments, *found.companions):
             if file.id in evicted:
+                # Eviction unlinks without a sync, so a power cut can bring the file back. Its tombstone is durable, and
+                # decides.
                 self._store.remove((file,))  # S7
                 self.report.removed.append(file.name)
         companions = {(file.id, file.kind): file for file in found.companions if file.id not in evicted}
@@ -203,6 +207,7 @@ class VaultStartUp:
                 self._recover(file, companions, found)  # S8
         found.strangers += [(file.shard, file.name) for file in companions.values()]
         for shard, name in found.strangers:
+            # Moved, never deleted: a file that start-up does not understand may still be footage.
             self._store.quarantine(shard, name)  # S9
             self.report.quarantined.append(name)
         for file in found.unreadable:
@@ -238,11 +243,14 @@ class VaultStartUp:
         try:
             with _judged():
                 is_empty = self._store.size(file) == 0
+            # C1 creates the file without a sync, so a power cut often leaves it empty. There is nothing to recover.
             if is_empty and file.kind is FileKind.PART:
                 self._store.remove((file,))
                 self.report.empty += 1
                 return
+            # A killed process may have left bytes and name in the cache only. The record must not outlive them.
             self._confirm(file)  # A1
+            # Read from the medium: after a failed write the cache may show bytes that the card does not hold.
             begin, sealed = self._examine(file)  # A2
         except _UnreadableError:
             found.unreadable.append(file)
@@ -251,6 +259,7 @@ class VaultStartUp:
             found.strangers.append((file.shard, file.name))
             return
         if file.kind is FileKind.PART:
+            # A final name would claim that the file is whole.
             self._store.rename([(file, VaultFile(file.id, FileKind.CUT))])  # A3
         recovered = RecoveredRecord(
             begin=begin,
@@ -277,6 +286,8 @@ class VaultStartUp:
         header, sealed = self._read_back(file)
         begin = begin_in(header)
         if begin.segment != file.id:
+            # The record would name `begin.segment`, so a copy under another name would be recorded as that segment
+            # again.
             raise FormatError(f"{file.name} says it is {begin.segment}.")
         return begin, sealed
 

@@ -37,6 +37,7 @@ def make_header(file_key: bytes, recipients: Sequence[Recipient], *, remarks: Se
         raise InternalError("A file key is 16 bytes.")
     stanzas = tuple(recipient.wrap(file_key) for recipient in recipients)
     _refuse_unsound_mix(stanzas)
+    # Added after the check: a remark wraps no key, so it may stand beside each kind of recipient.
     stanzas += tuple(remarks)
     return Header(stanzas, header_mac(file_key, stanzas)).serialise()
 
@@ -55,6 +56,7 @@ class Sealer:
         if len(nonce) != NONCE_BYTES:
             raise InternalError("The nonce of a payload is 16 bytes.")
         self._header = make_header(file_key, recipients, remarks=remarks)
+        # The sealer keeps the payload key alone. The file key goes out of scope in its caller.
         self._aead: ChaCha20Poly1305 | None = ChaCha20Poly1305(payload_key(file_key, nonce))
         self._unsent_nonce = nonce
         self._waiting = bytearray()
