@@ -65,6 +65,7 @@ class AlertPictures:
             return ()
         try:
             newest = self._live.newest_picture()
+            # An old picture would show the wrong visitor.
             if newest is None or (newest.live and self._clock.now().boot_ns - newest.end_ns > _OLDEST_NS):
                 return ()
             picture = preview(newest.parts, codec=newest.codec, most_bytes=_MOST_BYTES)

@@ -54,6 +54,7 @@ class LiveSealer:
         """Returns a part. Raises `FormatError` for a part that continues a GOP without its beginning."""
         if begins and self.is_due:
             self._media_key = self._made()
+            # The counter is the nonce of SFrame (RFC 9605). It may begin again only because the key is another one.
             self._frames = 0
         if self._media_key is None:
             raise FormatError("This part of a GOP came without its beginning.")
@@ -66,6 +67,7 @@ class LiveSealer:
 
     @property
     def _viewers(self) -> tuple[int, frozenset[str]]:
+        # The epoch stands for the list of owners: a removed owner must not open what follows.
         return self._vault.epoch, frozenset(self._glances)
 
     def _made(self) -> _MediaKey:

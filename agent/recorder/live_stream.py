@@ -187,9 +187,11 @@ class LiveStream:
             # The keyframe, too, may come a little earlier than the end that was guessed.
             is_early = 0 < self._end_ns - gop.start_ns < _EARLY_NS
             start_ns = BootNs(self._end_ns if is_early or not gop.begins else gop.start_ns)
+            # A span of at least a microsecond, the unit in which a part states its times.
             self._end_ns = BootNs(max(gop.end_ns, start_ns + 1000))
             self._newest.append(LivePart(self._number, gop, description, start_ns, self._end_ns))
             self._newest_bytes += gop.size_bytes
+            # A camera with rare keyframes would otherwise keep minutes of pictures in memory.
             while len(self._newest) > 1 and (self._newest_bytes > _MOST_BYTES or len(self._newest) > _MOST_PARTS):
                 self._newest_bytes -= self._newest.popleft().gop.size_bytes
             self._changed.notify_all()
@@ -246,6 +248,7 @@ class LiveStream:
 
     def hand_over(self, filmed: LivePart, sink: LiveViewSink) -> LiveViewers | None:
         """Returns who still looks; None if there was nothing to hand over."""
+        # Also if sealing fails: the same part would fail again, and hold up those behind it.
         self._told = filmed.number
         try:
             sealed = self._sealed(filmed)

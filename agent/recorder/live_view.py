@@ -151,6 +151,7 @@ class LiveEncoder:
 
     def _look(self, viewers: LiveViewers) -> LiveViewers:
         """Seals to these glance keys from the next key on. A stream without a viewer forgets its key."""
+        # The custodian names the keys that look. One that was taken over could name its own, so only known ones count.
         wanted = [each for each in viewers.glances if each in self._known][:_MOST_GLANCES]
         self._pictures.want(small_picture(viewers.small_kbps) if viewers.small_kbps else None)
         watched = self._watched(viewers)
@@ -158,6 +159,7 @@ class LiveEncoder:
         for stream in (self._filmed, self._small):
             stream.look(wanted)
             if stream not in watched:
+                # A person who joins later gets another key: those who have left cannot open what follows.
                 stream.sealer.forget()
         if self._small not in watched:
             self._small.forget()  # the next viewer gets no picture of earlier

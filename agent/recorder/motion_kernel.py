@@ -64,6 +64,7 @@ def load(library: Path = LIBRARY) -> Kernel:
     except (OSError, AttributeError) as error:
         return _pure(f"{library} does not load: {error}")
     source_of.restype = ctypes.c_char_p
+    # A library from another version would compute something else, or read beyond the grids.
     if source_of() != hashlib.sha256(SOURCE.read_bytes()).hexdigest().encode():
         return _pure(f"{library} was compiled from another source: run the set-up again")
     if bytes_of() != ctypes.sizeof(_Grids):

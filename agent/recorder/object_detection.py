@@ -136,6 +136,7 @@ class ObjectDetectionService:
         if self._open_detector is None or self._thread is not None:
             return
         self._stopping.clear()
+        # The queue of an earlier run is closed, and a closed queue never opens again.
         self._queue = BoundedQueue(QUEUE)
         self._state, self._detail = DetectionState.RUNNING, ""
         self._thread = threading.Thread(target=self._run, args=(self._open_detector, self._queue), name="detection")
@@ -269,6 +270,7 @@ class ObjectDetectionService:
         """Returns the labels seen in frames of that span; None if all frames were skipped."""
         with self._lock:
             if not self._live and self._thread is not None:
+                # A film plays faster than the network looks, so its writer waits. A camera's writer never does.
                 self._lock.wait_for(lambda: self._is_settled(until_ns), _FOOTAGE_WAITS_S)
             seen = self._events.get(event)
             return seen.votes.shown_between(from_ns, until_ns) if seen is not None else None
@@ -290,6 +292,8 @@ class ObjectDetectionService:
                 finally:
                     self._done()
                 if self._live:
+                    # The pause is in proportion to the time spent, so that the share of a core is the same on each
+                    # board.
                     self._stopping.wait(_REST * took_s)
         except DoorwardError as error:
             self._fail(queue, str(error))
@@ -299,6 +303,7 @@ class ObjectDetectionService:
     def _fail(self, queue: BoundedQueue[_QueuedFrame], why: str) -> None:
         self._state, self._detail = DetectionState.FAILED, why
         self._log.warning("object_detection_failed", error=why)
+        # The analysis of a film waits for room in the queue. Without a reader it would wait for ever.
         queue.close()
         while queue.take() is not None:
             self._done()
@@ -342,6 +347,7 @@ class ObjectDetectionService:
             due = [event for event in waiting if all_of_it or (event.untold_until_s or 0.0) <= now_s]
             for event in due:
                 event.untold_until_s = None
+            # The alerts are sent below, without the lock: a custodian that is away would hold up the analysis.
             kinds = ["unsure" if event.votes.is_unsure else "visitor" for event in due]
         for kind in kinds:
             self._notify(kind)

@@ -82,6 +82,7 @@ class Scrubber:
         if entry is None:
             if self._vault.totals().segments:
                 self._note(rounds=self.status.rounds + 1, damaged=())
+            # The round is over: the next one begins with the oldest segment.
             self._vault.set_scrubbed(-1)
             return self._pause_s(0)
         try:
@@ -89,6 +90,7 @@ class Scrubber:
         except StorageError as error:
             self._count_try(entry, error)
             raise
+        # Behind the check: a crash between the two costs a second look, never a segment that was left out.
         self._vault.set_scrubbed(entry.sequence)
         status = self.status
         wrong = (*found.missing, *found.damaged)

@@ -55,6 +55,7 @@ class SmallPictures:
         with self._changed:
             self._waiting = None
             if self._encoder is not None:
+                # A viewer who joins, or a newer mask, needs a picture that refers to none before it.
                 self._encoder.request_keyframe()
 
     def frame(self, frame: LumaFrame) -> None:

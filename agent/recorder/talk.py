@@ -210,6 +210,7 @@ class TalkService(ThreadOwned):
             return PutTalkOffer(challenge, TalkState.NOT_KNOWN)
         if not self._may_open():
             return PutTalkOffer(challenge, TalkState.PRIVATE)
+        # One session at a time: the speaker must be closed before it can be opened again.
         self._end(TalkState.ENDED)
         self._join()
         speaker = self._opened()
@@ -293,6 +294,7 @@ class TalkService(ThreadOwned):
         decoder = VoiceDecoder()
         began_s, played = time.monotonic(), 0
         while self._session is session:
+            # Asked for each block of 20 ms, so that the privacy switch ends a voice at once.
             if not self._may_open():
                 self._end(TalkState.PRIVATE, session)
                 return
@@ -318,6 +320,7 @@ class TalkService(ThreadOwned):
             said, session.reply = session.reply[:FRAME_SAMPLES], session.reply[FRAME_SAMPLES:]
             tone, session.tone = session.tone[:FRAME_SAMPLES], session.tone[FRAME_SAMPLES:]
             volume = session.volume
+        # Decoded without the lock: the thread "talk" must be able to put frames in meanwhile.
         voice = decoder.decode(frame) if frame is not None else said
         block = np.zeros(max(FRAME_SAMPLES, len(voice)), np.int32)
         block[: len(voice)] += scaled(voice, volume)

@@ -173,6 +173,7 @@ class RtspCamera:
                     daemon=True,
                 )
             )
+        # From here on only the readers touch the containers: to close one under a running read crashes the process.
         self._main = self._small = None
 
         def deliver(stopping: threading.Event) -> Ending:
@@ -315,6 +316,7 @@ class RtspCamera:
             arrival = replace(arrival, picture=None)
         while not stopped.is_set():
             try:
+                # The end of the stream waits for room: without it, the camera would be opened again only after a stall.
                 arrivals.put(arrival, timeout=None if isinstance(arrival, DeviceError) else _LOOK_S)
             except queue.Full:
                 if self._live:
@@ -438,6 +440,7 @@ class _AnnexBConverter:
             return
         data = bytes(packet)
         if has_picture(data, self._codec):
+            # A camera may send its parameter sets once, at the start. Each segment needs them.
             yield self._sets + data if packet.is_keyframe and not has_parameters(data, self._codec) else data
 
 
@@ -502,6 +505,7 @@ class _LumaDecoder:
             carried.pts, carried.time_base = packet.sensor_ns, Fraction(1, NS_PER_S)
             with contextlib.suppress(av.error.FFmpegError):  # torn on the way: there will be another
                 if packet.keyframe:
+                    # Empties the decoder, which holds pictures back to reorder them. An emptied one takes nothing more.
                     self._look(decoder.decode(None))
                     decoder = self._decoder()
                 self._look(decoder.decode(carried))

@@ -162,6 +162,7 @@ class V4l2Camera(PipelineCamera):
                 return arrivals.put_nowait(arrival)
             except queue.Full:
                 with contextlib.suppress(queue.Empty):
+                    # The oldest goes, because the newest picture says the most about the present.
                     arrivals.get_nowait()
                     self.dropped += 1
 
@@ -186,6 +187,7 @@ class _SensorClock:
             return BootNs(boot_ns)
         captured_ns = round(picture.pts * picture.time_base * NS_PER_S)
         if self._shift_ns is None:
+            # A plausible age shows CLOCK_MONOTONIC. Some drivers count from another beginning.
             monotonic = -NS_PER_MS <= now_ns - captured_ns <= _PLAUSIBLE_AGE_NS
             self._shift_ns = boot_ahead_ns(time.CLOCK_MONOTONIC) if monotonic else boot_ns - captured_ns
         return BootNs(captured_ns + self._shift_ns)

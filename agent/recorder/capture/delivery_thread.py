@@ -34,6 +34,7 @@ class DeliveryThread:
         self._deliver = deliver
         self._sink = sink
         self._stopping = threading.Event()
+        # A daemon: Python waits for other threads at its end, and a driver that hangs must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -45,6 +46,7 @@ class DeliveryThread:
         Raises `InternalError` when the receiver blocks for half a minute: better a loud end than a silent leak.
         """
         self._stopping.set()
+        # The sink may call `stop` from within a delivery. A thread that joins itself would wait for ever.
         if threading.current_thread() is self._thread:
             return
         self._thread.join(30.0)

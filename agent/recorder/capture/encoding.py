@@ -100,10 +100,14 @@ class H264Encoder:
             "crf": str(settings.quality),
             "maxrate": f"{settings.ceiling_kbps}k",
             "bufsize": f"{round(settings.ceiling_kbps * settings.buffer_s)}k",
+            # An IDR: pictures behind it must not refer to those before it, because a segment may begin here.
             "forced-idr": "1",
+            # Keyframes come by sensor time (`encode`), and not by a count of pictures: the rate of a camera changes.
             "x264-params": "keyint=infinite:scenecut=0:bframes=0:repeat-headers=1:annexb=1",
         }
         self._codec = codec
+        # Half a picture early: sensor times jitter, and a picture at 0.999 s would otherwise leave the keyframe to the
+        # next.
         self._keyframe_every_ns = settings.keyframe_every_ns - NS_PER_S // math.ceil(rate) // 2
         self._keyframe_ns: int | None = None
         self._sensor_ns: deque[BootNs] = deque()
@@ -159,6 +163,7 @@ class Pipeline:
         picture = picture.reformat(self._description.width_px, self._description.height_px, "yuv420p")
         while self._masks:
             self._mask, self._masked_ns = self._masks.popleft(), sensor_ns
+            # The first picture under a new mask begins a segment (`masked_anew`), so it must be a keyframe.
             self._encoder.request_keyframe()
         if self._mask:
             picture = self._masked(picture)

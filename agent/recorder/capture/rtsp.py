@@ -28,6 +28,7 @@ def opened(url: str, patience_s: float, media: str = "video") -> InputContainer:
     options = {"max_pixels": str(LARGEST_PX)}
     if url.startswith("rtsp"):
         # Without "nobuffer": packets that are read to probe the stream are footage, too.
+        # TCP: over UDP, a lost packet would damage the pictures up to the next keyframe.
         options |= {"rtsp_transport": "tcp", "allowed_media_types": media}
     try:
         return av.open(url, mode="r", options=options, timeout=(_OPENING_S, patience_s))

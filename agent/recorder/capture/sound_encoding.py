@@ -95,6 +95,7 @@ class SoundEncoder:
             frame.pts, frame.time_base = self._fed, Fraction(1, RATE_HZ)
             self._fed += frame.samples
         for packet in self._encoder.encode(frame):
+            # The packet of the encoder's priming lies before the first sample.
             if packet.pts is not None and packet.pts >= 0:
                 yield SoundPacket(bytes(packet), heard_ns(packet.pts))
 

@@ -113,6 +113,7 @@ class PiCamera:
                 raise no_camera(self._mode.number, len(found))
         self._sensor = _model(found[self._mode.number])
         self._set_sensor_hdr()
+        # Contiguous memory (CMA) may be short. Each further attempt asks for a smaller picture and fewer buffers.
         for attempt in range(_ATTEMPTS):
             with remedies():
                 camera = self._make(self._mode.number)
@@ -121,6 +122,7 @@ class PiCamera:
                     self._description = self._configure(camera, mode)
             except BaseException as error:
                 with contextlib.suppress(Exception):
+                    # Otherwise the camera stays claimed, and the next attempt finds it busy.
                     camera.close()
                 if not out_of_memory(error) or attempt + 1 == _ATTEMPTS:
                     raise
@@ -177,6 +179,7 @@ class PiCamera:
         if camera is None:
             return False
         self._retouch(camera, zones)
+        # Read behind the replacement: a picture taken before this time may have the old mask.
         self._masked_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self.request_keyframe()
         return True
@@ -269,6 +272,7 @@ class PiCamera:
                     last_ns = sensor_ns
                     self._pass_luma(request, description, tap.boot_ns(sensor_ns), _light(metadata), sink)
             finally:
+                # The camera has few buffers, and stops when all of them are kept.
                 request.release()
             heard_ns = time.monotonic_ns() if self._pass_on(tap, sink, stopping) else heard_ns
             if self._choice.hardware and time.monotonic_ns() - heard_ns > _SILENT_S * NS_PER_S:
@@ -280,6 +284,7 @@ class PiCamera:
         """Yields the newest frame, again and again, until `stopping`. Yields None now and then if frames are
         missing."""
         while not stopping.is_set():
+            # Without waiting: this thread must see `stopping` also if no frame comes.
             job = camera.capture_request(wait=False)
             while not stopping.is_set():
                 try:

@@ -116,6 +116,7 @@ class EncoderTap:
     def put(self, data: bytes, keyframe: bool, timestamp_us: int) -> None:
         """`timestamp_us` counts from the encoder's first frame."""
         first_us = self._encoder.firsttimestamp or 0
+        # On the encoder's thread, which must not wait. A GOP with a hole does not decode, so its rest goes, too.
         self._skipping = (self._skipping and not keyframe) or len(self._packets) >= _QUEUED_PACKETS
         if self._skipping:
             self._overflow += 1

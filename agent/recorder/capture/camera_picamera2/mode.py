@@ -69,6 +69,7 @@ def controls_for(camera: Any, mode: PiMode, sensor: str = "") -> dict[str, Any]:
         frame_us = 1_000_000 // mode.frames_per_s
         if shortest_us and longest_us:
             frame_us = max(shortest_us, min(frame_us, longest_us))
+        # Both limits are the same: otherwise the sensor exposes longer at night, and the rate falls.
         controls["FrameDurationLimits"] = (frame_us, frame_us)
     if "LensPosition" in offered:
         controls |= {"AfMode": _AF_MODES[mode.focus]}

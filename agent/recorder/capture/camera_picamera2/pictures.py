@@ -50,6 +50,7 @@ class PrivacyRetouch:
         planes = _planes(pixels, *stream["size"], interleaved=str(stream["format"]) == "NV12")
         if any(self._flips):
             for plane in planes:
+                # In front of the mask: an owner draws zones on the turned picture.
                 plane[:] = cv2.flip(plane, _CODES[self._flips])
         if self._mask:
             self._mask.black(planes)
