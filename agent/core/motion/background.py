@@ -163,6 +163,8 @@ class Background:
         self._set_threshold()
 
     def _weight(self, time_constant_s: float, elapsed_frames: int) -> float:
+        # At one frame a second a short time constant would give more than 1, and the background would overshoot the
+        # frame.
         return min(0.5, elapsed_frames / (time_constant_s * self.frames_per_s))
 
     def _noise_rise(self, elapsed_frames: int) -> float:

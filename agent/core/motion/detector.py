@@ -148,6 +148,7 @@ class Detector:
         if not begins:
             if last_ns is not None and sensor_ns - last_ns > self._gap_ns:
                 self._resume(sensor_ns, sensor_ns - last_ns)
+            # Of a fast camera, frames are left out: a person moves by a few cells at most in between.
             elif not self._pace.admits(sensor_ns):
                 return self._again(frame)
         self._frame_number = number = self._frame_number + 1
@@ -162,6 +163,8 @@ class Detector:
             self._begin_learning(sensor_ns)
         if self._lens.due(sensor_ns):
             self._lens.look(self._grids.steps, sensor_ns, busy=not self._watches_quietly)
+        # Almost every frame of a real day ends here. A cell counts only with two neighbours, so three cells are the
+        # fewest.
         if self._watches_quietly and differing_cells < _SURELY_QUIET_CELLS and number % _FULL_LOOK_FRAMES:
             if number % _QUIET_UPDATE_FRAMES == 0:
                 self._background.follow_quietly(_QUIET_UPDATE_FRAMES)
@@ -197,6 +200,8 @@ class Detector:
             self._count_frames()
         if self._clearing.rains != self._rained:
             self._rained = self._clearing.rains
+            # In rain the grid is the darker of two frames: older scenes and the noise of cells were measured on another
+            # grid.
             self._lingering.forget()
             self._background.forget_cell_noise()
         if sensor_ns < self._learnt_at_ns:
@@ -225,6 +230,7 @@ class Detector:
     def _resume(self, sensor_ns: BootNs, hole_ns: int) -> None:
         """After a hole in the frames: the scene from before is the best evidence of who stands there now."""
         self._pace.begin(sensor_ns)
+        # A path must not go on behind the hole: what is there now may be another thing.
         self._tracks.drop_paths()
         self._presence.resume(hole_ns)
         self._watches_quietly = False
@@ -240,9 +246,11 @@ class Detector:
         number, sudden = self._frame_number, self._sudden
         # Where a visitor stood until they had become background, nothing new appears when they leave.
         cells = self._passes.differ(self._presence.box is not None)
+        # The count that is there already comes first: `is_light_new` allocates, so it runs on suspicion only.
         is_lit = 2 * quick_cells > self._watched_cells and is_light_new(self._grids, self._presence.box)
         if is_lit:
             sudden.suspects(self._grids.mean, number)
+        # Until the light has settled, the tones that it changes would pass for tracks.
         if sudden.settling:
             return self._settle(sensor_ns, is_lit=is_lit)
         if not cells:
@@ -270,12 +278,15 @@ class Detector:
         self._confirmed = None
         self._lingering.forget()
         self._advance(is_lit=is_lit)
+        # Paths through changing light are no walker's.
         self._tracks.drop_paths()
         if is_lit:
             self._grids.mean[:] = self._grids.frame
         self._background.relearn(absorb_s=self._settings.settle_absorb_s, haste=1)
         if not self._sudden.settling:
             self._presence.relight(self._background)
+        # A lamp changes the picture, and then it is still. A person close to the lens keeps changing it, and is judged
+        # below.
         if self._sudden.settling or not self._sudden.kept_changing:
             return _still(sensor_ns, MotionState.LIGHT_CHANGE)
         share, hidden = hidden_structure(self._grids.frame, self._sudden.before, self._watched)

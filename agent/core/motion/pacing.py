@@ -49,6 +49,7 @@ class FrameRateMonitor:
         shown = self._window_frames * NS_PER_S / (self._last_ns - self._window_from_ns)
         self._window_from_ns, self._window_frames = self._last_ns, 0
         shown = min(_FASTEST, max(_SLOWEST, shown))
+        # Another rate tunes all limits of the detector again, so jitter must not count as one.
         if 1 / _TOLERANCE < shown / self.frames_per_s < _TOLERANCE:
             return False
         self.frames_per_s = shown

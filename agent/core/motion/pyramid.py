@@ -76,6 +76,8 @@ class Pyramid:
         check_luma(luma, self._shape)
         for level, size, has_odd_edge in self._levels:
             if has_odd_edge:
+                # With an odd edge OpenCV would weigh pixels unequally, instead of the exact 2×2 means that the kernel
+                # makes.
                 luma = luma[: 2 * size[1], : 2 * size[0]]
             _RESIZE(luma, size, level, 0, 0, _BY_AREA)
             luma = level

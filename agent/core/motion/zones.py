@@ -75,6 +75,8 @@ class Zone:
             if y0 == y1:
                 continue
             spanned = (y0 <= y) & (y < y1)
+            # The winding number (nonzero rule). By the even-odd rule, the inside of an outline that crosses itself
+            # could stay visible.
             turns[spanned & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))] += 1 if begin[1] < end[1] else -1
         return np.not_equal(turns, 0)
 
