@@ -83,9 +83,7 @@ class SoundRecorder:
             self._taken_ns = first_ns
             self._opening = True
             self._session = _SoundSession(self)
-        self._thread = threading.Thread(
-            target=self._listen, args=(self._session, first_ns), name="sound", daemon=True
-        )
+        self._thread = threading.Thread(target=self._listen, args=(self._session, first_ns), name="sound", daemon=True)
         self._thread.start()
 
     def settle(self) -> None:

@@ -148,7 +148,7 @@ class Detector:
         if not begins:
             if last_ns is not None and sensor_ns - last_ns > self._gap_ns:
                 self._resume(sensor_ns, sensor_ns - last_ns)
-            # Of a fast camera, frames are left out: a person moves by a few cells at most in between.
+            # Frames beyond some 16 a second are left out: a person moves by a few cells at most in between.
             elif not self._pace.admits(sensor_ns):
                 return self._again(frame)
         self._frame_number = number = self._frame_number + 1
