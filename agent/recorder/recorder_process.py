@@ -97,8 +97,7 @@ class RecorderRole:
         root = configuration.device.state_dir
         own = root / "recorder" if (root / "recorder").is_dir() else root
         RealDisk().make_directory(root / "vault")
-        # Two recorders would append to one manifest, and break each other's chain.
-        self._claim = ProcessLock(root / "vault")
+        self._claim = ProcessLock(root / "vault")  # two recorders would break the chain of one manifest
         sealers = self._ask(GetRecipients(), patience_s=_FOR_EVER_S)
         self._epoch = -1
         self._served_s = time.monotonic()  # when the custodian last answered

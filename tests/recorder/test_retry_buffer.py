@@ -351,7 +351,7 @@ def test_a_camera_that_changes_its_format_begins_another_segment_of_the_same_eve
         asked.append((from_ns // 10**9, until_ns // 10**9))
         return RecordedSound(None, (), SoundGapReason.MICROPHONE)
 
-    monkeypatch.setattr(story.keeper, "_hear", hear)
+    monkeypatch.setattr(story.keeper, "_fetch_sound", hear)
     monkeypatch.setattr(FakeMedia, "add", refuse_the_third)
     story.segment(5)
     assert story.stored_s() == [(100, 102), (102, 105)]
@@ -369,7 +369,7 @@ def test_a_still_goes_with_the_segment_that_is_open_and_sound_with_each(
         asked.append((from_ns // 10**9, until_ns // 10**9))
         return RecordedSound(None, (), SoundGapReason.MICROPHONE)
 
-    monkeypatch.setattr(story.keeper, "_hear", hear)
+    monkeypatch.setattr(story.keeper, "_fetch_sound", hear)
     story.keeper.poster(JPEG)  # no segment is open: nothing happens
     story.keeper.begin(event_id(1), "motion", DESCRIPTION, story.gop())
     story.keeper.poster(JPEG)
@@ -541,7 +541,7 @@ def test_sound_is_fetched_once_as_the_segment_ends_and_waits_in_memory_with_it(
         tracks.append(arguments)
         return box(b"mdat", b"heard")
 
-    monkeypatch.setattr(story.keeper, "_hear", hear)
+    monkeypatch.setattr(story.keeper, "_fetch_sound", hear)
     monkeypatch.setattr("agent.recorder.retry_buffer.sound_mp4", sound_mp4)
     story.fail(errno.EIO)
     story.segment(2)
@@ -596,7 +596,7 @@ def test_a_change_of_format_in_a_segment_that_has_ended_keeps_its_sound_labels_a
         asked.append(span)
         return hears
 
-    monkeypatch.setattr(story.keeper, "_hear", hear)
+    monkeypatch.setattr(story.keeper, "_fetch_sound", hear)
     story.fail(errno.EIO)
     story.segment(5)
     story.segment(1)
