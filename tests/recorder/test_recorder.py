@@ -240,7 +240,7 @@ def test_the_microphone_serves_the_writer_and_live_view_if_there_are_both(
     )
     parts = made._parts
     assert (parts.sound is not None, parts.live) == (with_sound, live)
-    assert parts.writer._retry_buffer._hear == (parts.sound.take if parts.sound is not None else None)
+    assert parts.writer._retry_buffer._fetch_sound == (parts.sound.take if parts.sound is not None else None)
     assert parts.writer._show == (live.packet if live is not None else None)
     if live is not None:
         assert live.hears == ([parts.sound.newest] if parts.sound is not None else [])
