@@ -29,8 +29,11 @@ __all__ = [
 ]
 
 
-_PASSING_REFUSALS: Final = frozenset({0x80, 0x83, 0x97})
-"""MQTT's "unspecified error", "implementation specific error" and "quota exceeded" (MQTT 5.0 §3.4.2.1)."""
+_PASSING_REFUSALS: Final = frozenset({0x80, 0x83})
+"""MQTT's "unspecified error" and "implementation specific error" (MQTT 5.0 §3.4.2.1 and §3.9.3). RabbitMQ sends them
+while a node of its cluster is away."""
+_QUOTA: Final = 0x97
+"""MQTT's "quota exceeded"."""
 
 
 class LinkFault(enum.Enum):
@@ -98,6 +101,12 @@ class SubscriptionRefused:
     topic_filter: str
     code: int
 
+    @property
+    def may_pass(self) -> bool:
+        """The broker may grant the filter later, and the bus asks again until it does. A quota is left to the
+        caller."""
+        return self.code in _PASSING_REFUSALS
+
 
 @dataclass(frozen=True, slots=True)
 class MessageReceived:
@@ -135,7 +144,7 @@ class PublishRefused:
     def may_pass(self) -> bool:
         """The broker may take the same message later. For example, RabbitMQ answers 0x83 if a node with a subscriber's
         queue has just ended."""
-        return self.code in _PASSING_REFUSALS
+        return self.code in _PASSING_REFUSALS or self.code == _QUOTA
 
 
 @dataclass(frozen=True, slots=True)

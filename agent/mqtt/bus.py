@@ -35,6 +35,8 @@ from agent.core.bus import (
     PublishLost,
     PublishRefused,
     PublishResult,
+    Subscribed,
+    SubscriptionRefused,
 )
 from agent.errors import ConfigurationError, InternalError
 from agent.mqtt import tls
@@ -42,7 +44,7 @@ from agent.mqtt.bus_settings import BusSettings
 from agent.mqtt.connection import Connection, ConnectionEvent
 from agent.mqtt.faults import LinkError
 from agent.mqtt.inbound import InboundQueue, held_bytes
-from agent.mqtt.pacing import AcknowledgementBeat, Backoff, InFlightWindow
+from agent.mqtt.pacing import AcknowledgementBeat, Backoff, InFlightWindow, RefusedFilters
 from agent.mqtt.packets import InboundPublish, OutboundPublish
 from agent.wire.topics import TopicClass, sender_of
 
@@ -82,6 +84,7 @@ class MqttBus:
         """Filter → whether its retained messages are wanted."""
         self._filter_changes: deque[tuple[str, bool | None]] = deque()
         """The same; None: the filter is no longer wanted."""
+        self._refused_filters = RefusedFilters(random.SystemRandom().uniform)
         self._connected = False
         self._connection_count = 0
         self._pending = False
@@ -149,6 +152,7 @@ class MqttBus:
     def unsubscribe(self, topic_filter: str, source: str = "") -> None:  # noqa: ARG002 (as above)
         with self._changed:
             self._filters.pop(topic_filter, None)
+            self._refused_filters.forget(topic_filter)
             if self._connected:
                 self._filter_changes.append((topic_filter, None))
         self._wake()
@@ -230,7 +234,7 @@ class MqttBus:
                 if self._stopping:
                     return
                 self._hand_over(connection)
-                happened = connection.step(self._let_in(connection))
+                happened = connection.step(min(self._let_in(connection), self._until_asked_again_s()))
                 if happened:
                     self._tell(happened, connection)
         finally:
@@ -252,6 +256,7 @@ class MqttBus:
             outgoing, self._outgoing = self._outgoing, deque()
             taken, self._taken = self._taken, deque()
             changes, self._filter_changes = self._filter_changes, deque()
+            changes.extend((each, self._filters[each]) for each in self._refused_filters.take_due(time.monotonic()))
         for packet_id, number in taken:
             if number == self._connection_count:
                 connection.acknowledge(packet_id)
@@ -262,6 +267,10 @@ class MqttBus:
                 connection.subscribe(topic_filter, retained=retained)
         for publication in outgoing:
             connection.publish(publication)
+
+    def _until_asked_again_s(self) -> float:
+        with self._changed:
+            return self._refused_filters.wait_s(time.monotonic())
 
     def _let_in(self, connection: Connection) -> float:
         """Runs a beat: acknowledges all messages that came, then offers them. Returns the seconds until the next
@@ -337,6 +346,12 @@ class MqttBus:
                 self._acknowledged_any = True
                 self._unsettled.discard(token)
                 self._events.append((happening, 0, 0))
+            case Subscribed(topic_filter):
+                self._refused_filters.forget(topic_filter)
+                self._events.append((happening, 0, 0))
+            case SubscriptionRefused(topic_filter) if happening.may_pass and topic_filter in self._filters:
+                self._refused_filters.refused(topic_filter, time.monotonic())
+                self._events.append((happening, 0, 0))
             case _:
                 self._events.append((happening, 0, 0))
 
@@ -347,6 +362,7 @@ class MqttBus:
             self._taken.clear()
             self._offer_what_came()
             self._filter_changes.clear()
+            self._refused_filters.clear()
             self._events.extend((PublishLost(token), 0, 0) for token in sorted(self._unsettled))
             self._unsettled.clear()
             if news is not None:

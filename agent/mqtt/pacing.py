@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from agent.core.bus import LinkFault
 
-__all__ = ["AcknowledgementBeat", "Backoff", "InFlightWindow", "MessageRateLimiter"]
+__all__ = ["AcknowledgementBeat", "Backoff", "InFlightWindow", "MessageRateLimiter", "RefusedFilters"]
 
 PENDING_CAP_S = 4.0
 IDLE_CAP_S = 300.0
@@ -23,6 +24,9 @@ _MENDED_BY_A_PERSON = frozenset(
 )
 _PERSON_FIRST_S = 60.0
 _ROUNDING_S = 1e-6
+_FILTER_FIRST_S = 1.0
+_FILTER_CAP_S = 60.0
+"""A node of a cluster is back within a minute, and the subscription with it soon after."""
 
 
 class InFlightWindow:
@@ -82,6 +86,49 @@ class Backoff:
         longest = min(cap, first * 2.0 ** min(self._failures, 16))
         self._failures += 1
         return self._uniform(longest / 4, longest)
+
+
+class RefusedFilters:
+    """Subscriptions that a broker refused for now (`SubscriptionRefused.may_pass`), and when to ask again.
+
+    Without another try, a doorbell hears no request until its next connection, and believes that it is connected.
+    `uniform` as for `Backoff`. Times are of any clock that only goes forward.
+    """
+
+    def __init__(self, uniform: Callable[[float, float], float]) -> None:
+        self._uniform = uniform
+        self._tries: dict[str, int] = {}
+        self._due_s: dict[str, float] = {}
+
+    def refused(self, topic_filter: str, now_s: float) -> float:
+        """Returns the seconds until the filter is due."""
+        tries = self._tries.get(topic_filter, 0)
+        self._tries[topic_filter] = tries + 1
+        longest_s = min(_FILTER_CAP_S, _FILTER_FIRST_S * 2.0 ** min(tries, 16))
+        pause_s = self._uniform(longest_s / 2, longest_s)
+        self._due_s[topic_filter] = now_s + pause_s
+        return pause_s
+
+    def forget(self, topic_filter: str) -> None:
+        """The broker has granted it, or it is no longer wanted."""
+        self._tries.pop(topic_filter, None)
+        self._due_s.pop(topic_filter, None)
+
+    def clear(self) -> None:
+        """The connection has ended. The next one asks for all filters."""
+        self._tries.clear()
+        self._due_s.clear()
+
+    def wait_s(self, now_s: float) -> float:
+        """Returns the seconds until `take_due` returns a filter, infinite without one."""
+        return max(0.0, min(self._due_s.values(), default=math.inf) - now_s)
+
+    def take_due(self, now_s: float) -> list[str]:
+        """Returns the filters to ask for now. Each waits for its answer then."""
+        due = [each for each, due_s in self._due_s.items() if due_s <= now_s]
+        for each in due:
+            del self._due_s[each]
+        return due
 
 
 class AcknowledgementBeat:

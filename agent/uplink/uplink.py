@@ -25,6 +25,7 @@ import structlog
 from agent.core.bus import (
     BusConnected,
     BusDisconnected,
+    LinkFault,
     MessageReceived,
     PublishAcknowledged,
     PublishLost,
@@ -93,6 +94,7 @@ _REPORT_S: Final = (840.0, 960.0)
 """Time between two reports of health to the installer. It depends on nothing but chance."""
 _FIRST_REPORT_S: Final = (5.0, 30.0)
 """The same after a connection."""
+_ASK_THE_OPERATOR: Final = "Ask who runs the broker to admit this name."
 _REPORT_EXPIRY_S: Final = 30 * 86_400
 _REPORT_TOKEN: Final = -1
 """Tokens of transfers are not negative."""
@@ -124,8 +126,8 @@ class Uplink(ThreadOwned):
         **dict.fromkeys(
             (
                 "turned_ns", "_link", "_remedy", "_look_ns", "_received", "_packet_bytes", "_again_ns", "_late_ns",
-                "_dropped", "_cell_filter", "_sent_bytes", "_report_ns", "_report_in_flight", "_is_live_up",
-                "_connected_ns", "_kept_bytes",
+                "_refused_filters", "_dropped", "_cell_filter", "_sent_bytes", "_report_ns", "_report_in_flight",
+                "_is_live_up", "_connected_ns", "_kept_bytes",
             ),
             AttributeOwner.UPLINK,
         ),
@@ -172,6 +174,8 @@ class Uplink(ThreadOwned):
         self._changed = threading.Event()
         self._packet_bytes: int | None = None
         self._link, self._remedy = "connecting", ""
+        self._refused_filters: set[str] = set()
+        """Those of requests and lists that the broker refuses on this connection."""
         self._sent_bytes = 0
         self._received = 0
         self._look_ns = 0
@@ -261,6 +265,7 @@ class Uplink(ThreadOwned):
         match event:
             case BusConnected(packet_bytes=packet_bytes):
                 self._packet_bytes, self._connected_ns, self._kept_bytes = packet_bytes, now, 0
+                self._refused_filters.clear()
                 self._is_live_up |= not self._has_session
                 self._begin_reading(now)
                 self._report_ns = self._after(_FIRST_REPORT_S)
@@ -288,7 +293,14 @@ class Uplink(ThreadOwned):
                     transfer.sender.settled(event, now)
             case SubscriptionRefused(topic_filter=topic_filter, code=code):
                 self._log.warning("subscription_refused", filter=topic_filter, code=code)
+                if topic_filter in (self._cell_filter, TRUST_FILTER):
+                    # A connection over which no request comes must not look like a good one to the owner.
+                    self._refused_filters.add(topic_filter)
+                    self._show_link()
             case Subscribed(topic_filter=topic_filter):
+                if topic_filter in self._refused_filters:
+                    self._refused_filters.remove(topic_filter)
+                    self._show_link()
                 self._reading.subscribed(topic_filter, now)
                 self._trust.subscribed(topic_filter, now)
 
@@ -310,11 +322,19 @@ class Uplink(ThreadOwned):
             case _:
                 self._on_event(event)
 
+    def _show_link(self) -> None:
+        """Sets the state of the link for the owner, while the broker is connected."""
+        if self._packet_bytes is None:
+            return
+        self._link, self._remedy = "connected" if self._is_live_up else "connecting", ""
+        if self._refused_filters:
+            self._link, self._remedy = LinkFault.NOT_AUTHORISED.value, _ASK_THE_OPERATOR
+
     def _begin_reading(self, now: BootNs) -> None:
         """Begins to read lists and pages, once both connections are up."""
         if self._packet_bytes is None:
             return
-        self._link, self._remedy = "connected" if self._is_live_up else "connecting", ""
+        self._show_link()
         if not self._is_live_up:
             return
         self._reading.connected(now)

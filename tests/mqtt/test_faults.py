@@ -28,6 +28,7 @@ from agent.core.bus import (
     PublishAcknowledged,
     PublishLost,
     PublishRefused,
+    Subscribed,
     SubscriptionRefused,
 )
 from agent.errors import ConfigurationError, NetworkError
@@ -487,6 +488,64 @@ def test_a_refused_subscription_is_told(pki: BrokerPki, start: StartBus) -> None
         expect(bus, BusConnected)
         bus.subscribe("doorward/v1/#")
         assert expect(bus, SubscriptionRefused) == SubscriptionRefused("doorward/v1/#", 0x87)
+
+
+_SUBSCRIBE, _UNSUBSCRIBE, _PUBLISH = 8, 10, 3
+"""Types of packets."""
+
+
+@pytest.mark.parametrize("code", [0x80, 0x83])
+def test_a_subscription_that_is_refused_for_now_is_asked_for_again(
+    pki: BrokerPki, start: StartBus, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """RabbitMQ answers so while a node of its cluster is away. Else the client hears nothing, and seems connected."""
+    monkeypatch.setattr("agent.mqtt.pacing._FILTER_FIRST_S", 0.02)
+
+    def refuse_twice(line: Line) -> None:
+        line.accept()
+        for answer in (code, code, 0x01):
+            kind, body = line.read()
+            assert kind >> 4 == _SUBSCRIBE, "it asks for the filter"
+            line.send(suback(struct.unpack_from("!H", body)[0], answer))
+        line.wait_for_end()
+
+    with ScriptedPeer(pki.directory, refuse_twice) as peer:
+        bus = start(settings_for(pki, peer.port))
+        expect(bus, BusConnected)
+        bus.subscribe("doorward/v1/#")
+        for _ in range(2):
+            assert expect(bus, SubscriptionRefused) == SubscriptionRefused("doorward/v1/#", code)
+        assert expect(bus, Subscribed).topic_filter == "doorward/v1/#"
+
+
+def test_a_filter_that_is_no_longer_wanted_or_refused_for_good_is_not_asked_for_again(
+    pki: BrokerPki, start: StartBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.mqtt.pacing._FILTER_FIRST_S", 0.05)
+    kinds: list[int] = []
+
+    def refuse(line: Line) -> None:
+        line.accept()
+        while kind := line.read():
+            if not kind[0]:
+                return
+            kinds.append(kind[0] >> 4)
+            if kinds[-1] == _SUBSCRIBE:
+                packet_id = struct.unpack_from("!H", kind[1])[0]
+                line.send(suback(packet_id, 0x83 if b"a/+" in kind[1] else 0x87))
+
+    with ScriptedPeer(pki.directory, refuse) as peer:
+        bus = start(settings_for(pki, peer.port))
+        expect(bus, BusConnected)
+        bus.subscribe("a/+")
+        assert expect(bus, SubscriptionRefused) == SubscriptionRefused("a/+", 0x83)
+        bus.unsubscribe("a/+")
+        bus.subscribe("b/+")
+        assert expect(bus, SubscriptionRefused) == SubscriptionRefused("b/+", 0x87)
+        assert bus.next_event(0.3) is None
+        bus.publish(TOPIC, b"x", token=1)
+        assert bus.next_event(0.3) is None
+    assert kinds[:4] == [_SUBSCRIBE, _UNSUBSCRIBE, _SUBSCRIBE, _PUBLISH]
 
 
 # Inbound

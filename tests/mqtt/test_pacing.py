@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.bus import LinkFault
-from agent.mqtt.pacing import AcknowledgementBeat, Backoff, InFlightWindow, MessageRateLimiter
+from agent.mqtt.pacing import AcknowledgementBeat, Backoff, InFlightWindow, MessageRateLimiter, RefusedFilters
 
 FAULTS = st.sampled_from([LinkFault.LOST, LinkFault.UNREACHABLE, LinkFault.BUSY, LinkFault.STALLED, LinkFault.CLOCK])
 
@@ -101,3 +104,34 @@ def test_without_a_pace_nothing_waits() -> None:
     for _ in range(1000):
         assert pace.wait_s(1.0) == 0
         pace.taken()
+
+
+def test_a_refused_filter_is_due_again_after_pauses_that_grow_to_a_minute() -> None:
+    filters, now_s, pauses = RefusedFilters(longest), 100.0, list[float]()
+    for _ in range(9):
+        pauses.append(filters.refused("a/+", now_s))
+        assert filters.take_due(now_s + pauses[-1] - 0.01) == []
+        assert filters.wait_s(now_s) == pytest.approx(pauses[-1])
+        now_s += pauses[-1]
+        assert filters.take_due(now_s) == ["a/+"]
+        assert filters.take_due(now_s) == [], "it waits for its answer"
+        assert filters.wait_s(now_s) == math.inf
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_doorbells_whose_filter_was_refused_together_ask_again_apart() -> None:
+    asked: list[tuple[float, float]] = []
+    RefusedFilters(lambda low, high: asked.append((low, high)) or high).refused("a/+", 0.0)  # type: ignore[func-returns-value]
+    assert asked == [(0.5, 1.0)]
+
+
+@pytest.mark.parametrize("ends", [lambda filters: filters.forget("a/+"), lambda filters: filters.clear()])
+def test_a_filter_that_was_granted_or_whose_connection_ended_begins_again(
+    ends: Callable[[RefusedFilters], None],
+) -> None:
+    filters = RefusedFilters(longest)
+    for now_s in (0.0, 10.0):
+        filters.refused("a/+", now_s)
+    ends(filters)
+    assert filters.take_due(1000.0) == []
+    assert filters.refused("a/+", 1000.0) == 1.0

@@ -28,12 +28,14 @@ from agent.core.bus import (
     PublishLost,
     PublishRefused,
     PublishResult,
+    Subscribed,
+    SubscriptionRefused,
 )
 from agent.mqtt import BusSettings, tls
 from agent.mqtt.connection import Connection, ConnectionEvent
 from agent.mqtt.faults import LinkError
 from agent.mqtt.inbound import InboundQueue
-from agent.mqtt.pacing import Backoff, InFlightWindow
+from agent.mqtt.pacing import Backoff, InFlightWindow, RefusedFilters
 from agent.mqtt.packets import InboundPublish, OutboundPublish
 
 __all__ = ["LightBus", "Switchboard"]
@@ -225,6 +227,7 @@ class LightBus:
         self._filters: dict[str, bool] = {}
         self._pending = self._stopped = self._acknowledged_any = False
         self._backoff = Backoff(board.uniform)
+        self._refused_filters = RefusedFilters(board.uniform)
         self._opened_s = 0.0
         self.dropped = self.crowded_out = 0
         self.taken = 0
@@ -269,6 +272,7 @@ class LightBus:
 
     def unsubscribe(self, topic_filter: str) -> None:
         self._filters.pop(topic_filter, None)
+        self._refused_filters.forget(topic_filter)
         if self._connection is not None and self._is_up:
             self._connection.unsubscribe(topic_filter)
             self._send_rest(self._connection)
@@ -368,8 +372,22 @@ class LightBus:
                 self._acknowledged_any = True
                 self._unsettled.discard(token)
                 self._events.append(happening)
+            case Subscribed(topic_filter):
+                self._refused_filters.forget(topic_filter)
+                self._events.append(happening)
+            case SubscriptionRefused(topic_filter) if happening.may_pass and topic_filter in self._filters:
+                pause_s = self._refused_filters.refused(topic_filter, time.monotonic())
+                self._board.after(pause_s, self._ask_again)
+                self._events.append(happening)
             case _:
                 self._events.append(happening)
+
+    def _ask_again(self) -> None:
+        connection = self._connection
+        for topic_filter in self._refused_filters.take_due(time.monotonic()):
+            if connection is not None:
+                connection.subscribe(topic_filter, retained=self._filters[topic_filter])
+        self.move()
 
     def _tick(self, opened_s: float) -> None:
         """Looks at keep-alive and deadlines of this connection."""
@@ -389,5 +407,6 @@ class LightBus:
 
     def _lose(self) -> None:
         self._is_up = False
+        self._refused_filters.clear()
         self._events.extend(PublishLost(token) for token in sorted(self._unsettled))
         self._unsettled.clear()

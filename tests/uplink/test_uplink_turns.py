@@ -407,6 +407,29 @@ def test_a_filter_that_the_broker_refuses_ends_nothing(turns: Turns) -> None:
     assert turns.custodian.heard == ["a"]
 
 
+@pytest.mark.parametrize("topic_filter", [CELL, TRUST_FILTER])
+def test_an_owner_sees_that_the_broker_refuses_what_carries_requests_or_lists(turns: Turns, topic_filter: str) -> None:
+    """The connection itself is up, and no request comes over it."""
+    seen: list[tuple[str, str]] = []
+
+    def look() -> None:
+        status = turns.uplink.status()
+        seen.append((status.link, status.remedy))
+
+    refused, granted = SubscriptionRefused(topic_filter, 0x83), Subscribed(topic_filter)
+    turns.run(CONNECTED, look, refused, look, granted, look, refused, CONNECTED, look)
+    good, bad = ("connected", ""), ("not authorised", "Ask who runs the broker to admit this name.")
+    assert seen == [good, bad, good, good], "a new connection asks again"
+
+
+def test_a_refused_piece_of_a_list_is_no_fault_of_the_link(turns: Turns) -> None:
+    seen: list[str] = []
+    turns.run(
+        CONNECTED, SubscriptionRefused("doorward/v1/trust/a/0", 0x83), lambda: seen.append(turns.uplink.status().link)
+    )
+    assert seen == ["connected"]
+
+
 # -- the loop ----------------------------------------------------------------------------------------------------------
 
 

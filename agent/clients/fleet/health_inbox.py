@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.clients.opening import Identity, open_bytes
-from agent.core.bus import BusConnected, BusDisconnected, MessageReceived, SubscriptionRefused
+from agent.core.bus import BusConnected, BusDisconnected, MessageReceived, Subscribed, SubscriptionRefused
 from agent.errors import DoorwardError, FormatError, NetworkError
 from agent.ports import Bus
 from agent.wire.health import HEALTH_SEALED_LIMIT_BYTES, HealthReport, open_report
@@ -68,6 +68,10 @@ def collect_reports(bus: Bus, inbox: HealthInbox, *, timeout_s: float, quiet_s: 
                 ends_s, is_first = (quiet_from_s + timeout_s if is_first else ends_s), False
             case BusDisconnected(error=error):
                 fault, quiet_from_s = str(error), None
+            case Subscribed() if quiet_from_s is None:
+                quiet_from_s = time.monotonic()
+            case SubscriptionRefused() as refused if refused.may_pass:  # the bus asks again
+                fault, quiet_from_s = "The broker refuses subscriptions for now.", None
             case SubscriptionRefused():
                 raise NetworkError(
                     "The broker refuses to show reports of health.",

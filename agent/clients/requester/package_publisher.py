@@ -284,6 +284,8 @@ class _RetainedReading:
                     return event
                 case Subscribed(topic_filter=topic_filter):
                     self._open.discard(topic_filter)
+                case SubscriptionRefused() as refused if refused.may_pass:
+                    self._fault = "It refuses subscriptions for now."  # the bus asks again, and the time goes on
                 case SubscriptionRefused(topic_filter=topic_filter, code=code) if topic_filter in self._open:
                     self._refused(topic_filter, code)
                 case BusDisconnected(error=error):

@@ -11,7 +11,7 @@ import pytest
 
 from agent.clients.fleet.health_inbox import HealthInbox, collect_reports
 from agent.clients.opening.identities import X25519Identity
-from agent.core.bus import MessageReceived
+from agent.core.bus import BusConnected, MessageReceived, Subscribed, SubscriptionRefused
 from agent.core.vault.age.sealing import Sealer
 from agent.errors import NetworkError
 from agent.wire import envelope, strictjson
@@ -118,6 +118,29 @@ def test_a_broker_that_is_away_is_a_fault_of_the_network() -> None:
     with pytest.raises(NetworkError, match="There is no connection to the broker"):
         collect_reports(bus, HealthInbox([INSTALLER]), timeout_s=0.5, quiet_s=0.1)
     bus.stop()
+
+
+class RefusingBus:
+    """A broker that refuses the subscription at first. Its bus asks again, as `MqttBus` does."""
+
+    def __init__(self, *codes: int) -> None:
+        refusals = [SubscriptionRefused(HEALTH_FILTER, code) for code in codes]
+        report = MessageReceived(TOPIC, sealed(samples.health()))
+        self._events = iter([BusConnected(1 << 20, 16), *refusals, None, None, Subscribed(HEALTH_FILTER), report])
+
+    def subscribe(self, _: str) -> None: ...
+
+    def next_event(self, _: float) -> object:
+        time.sleep(0.03)
+        return next(self._events, None)
+
+
+def test_a_broker_that_refuses_for_now_is_waited_for_and_one_that_refuses_for_good_is_named() -> None:
+    inbox = HealthInbox([INSTALLER])
+    collect_reports(RefusingBus(0x80, 0x83), inbox, timeout_s=60, quiet_s=0.05)  # type: ignore[arg-type]
+    assert list(inbox.reports) == [samples.DEVICE_KEY.id]
+    with pytest.raises(NetworkError, match="refuses to show reports"):
+        collect_reports(RefusingBus(0x87), HealthInbox([INSTALLER]), timeout_s=60, quiet_s=0.05)  # type: ignore[arg-type]
 
 
 class EndlessBus:

@@ -300,6 +300,22 @@ def test_a_subscription_over_a_quota_is_asked_for_again(package: bytes) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_subscription_that_is_refused_for_now_is_waited_for(package: bytes) -> None:
+    """RabbitMQ answers 0x80 while a node is away. The bus asks again; else the list waits for ten minutes."""
+    chunks = {slot(number): chunk for number, chunk in enumerate(split_package(package))}
+    first = MessageReceived(slot(0), chunks[slot(0)])
+    bus = ReadBus(
+        chunks, [SubscriptionRefused(slot(0), 0x80), SubscriptionRefused(slot(0), 0x83), first, Subscribed(slot(0))]
+    )
+    assert retained_package(bus, ROOT, 60.0) == package  # type: ignore[arg-type]
+    ever = ReadBus(chunks, [SubscriptionRefused(slot(0), 0x80)] * 3)
+    with pytest.raises(NetworkError, match=r"does not say what it has\. It refuses subscriptions for now"):
+        retained_package(ever, ROOT, 0.2)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"does not let this root read .* \(0x87\)"):
+        retained_package(ReadBus(chunks, [SubscriptionRefused(slot(0), 0x87)]), ROOT, 60.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_connection_that_broke_after_the_answer_has_not_said_that_nothing_is_there(package: bytes) -> None:
     """Else an older list would go out in place of the one that the broker has."""
     away = BusDisconnected(LinkFault.UNREACHABLE, NetworkError("away"), 1.0)
