@@ -36,6 +36,7 @@ __all__ = [
     "UpdateState",
     "UpdateTrouble",
     "UpdateWish",
+    "mends",
     "newest_for",
     "numbers",
     "rollout_delay_ms",
@@ -243,6 +244,12 @@ class FetchReport(Message, frozen=True):
 def numbers(version: str) -> tuple[int, ...]:
     """Returns a version as numbers, to compare: 0.10.0 is newer than 0.9.9."""
     return tuple(int(part) for part in version.split("."))
+
+
+def mends(version: str, running: str, floor: str | None) -> bool:
+    """Returns whether `version` is a security update of `running`: versions below `floor` have a known vulnerability,
+    and it is not one of them."""
+    return floor is not None and numbers(running) < numbers(floor) <= numbers(version)
 
 
 def newest_for(packages: Iterable[Package], running: str, architecture: str, debian: str) -> Package | None:

@@ -105,6 +105,17 @@ def _is_withdrawn(state: UpdateState | None, offer: Offer) -> bool:
     return offer.version in state.withdrawn or (is_the_last and failed)
 
 
+def _automatic_id(version: str, sha256: str, change: str | None) -> str:
+    """Returns the id of an automatic wish. The same package has the same id until root has tried it, so root tries it
+    once."""
+    return hashlib.sha256(f"automatic {version} {sha256} {change}".encode()).hexdigest()[:32]
+
+
+def _is_automatic(wish: UpdateWish) -> bool:
+    """Returns whether no owner made this wish: an owner's has the nonce of a statement as its id."""
+    return bool(wish.id == _automatic_id(wish.version, wish.sha256, wish.change))
+
+
 def _is_stale(path: Path, after_s: int) -> bool:
     """Returns whether a file for root is missing, or was written this many seconds ago."""
     try:
@@ -320,16 +331,17 @@ class Updates:
         outcome = state.outcome
         if outcome is not None and outcome.version == offer.version and 0 <= now_ms - outcome.at_ms < _RETRY_MS:
             return
-        # The same package has the same id until root has tried it, so root tries it once.
-        digest = hashlib.sha256(f"automatic {offer.version} {offer.sha256} {state.change}".encode()).hexdigest()
+        name = _automatic_id(offer.version, offer.sha256, state.change)
         with self._decisions.one():
             self._ledger.write(EntryKind.UPDATE_CHOSEN, reason="automatic")
-            self._put(UpdateWish(v=1, id=digest[:32], version=offer.version, sha256=offer.sha256, change=state.change))
+            self._put(UpdateWish(v=1, id=name, version=offer.version, sha256=offer.sha256, change=state.change))
 
     def _end_wish(self) -> None:
-        """Forgets a wish if its version or a newer one runs, or if its version failed or was taken back since.
+        """Forgets a wish if its version or a newer one runs, if its version failed or was taken back since, or if it is
+        automatic and an owner has ended automatic updates.
 
-        A person with root may have installed it. Otherwise it would be carried out after all that.
+        A person with root may have installed it. Otherwise it would be carried out after all that, for example once the
+        disk has room.
         """
         wish, state = self.wish, self.state
         if wish is None:
@@ -338,7 +350,8 @@ class Updates:
             state is not None and state.outcome is not None and state.outcome.result is UpdateResult.INTERRUPTED
         )
         is_barred = state is not None and state.bars(wish) and not is_at_work
-        if numbers(wish.version) > numbers(self._running) and not is_barred:
+        is_unwanted = _is_automatic(wish) and not self.automatic
+        if numbers(wish.version) > numbers(self._running) and not is_barred and not is_unwanted:
             return
         try:
             self._places.wish.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 from tuf.ngclient import Updater, UpdaterConfig
 
 from agent.core.timebase import ClockQuality, ClockReading
-from agent.core.updates import MAX_PACKAGE_BYTES, Offer, Package, newest_for, numbers
+from agent.core.updates import MAX_PACKAGE_BYTES, Offer, Package, mends, newest_for, numbers
 from agent.errors import DoorwardError, NetworkError, StorageError, UpdateError
 from agent.platform import files
 from agent.platform.system_clock import PLAUSIBLE_FROM_NS
@@ -87,7 +87,10 @@ class ReleaseClient:
         if found is None:
             return None
         target = self._target(found.name)
-        security = found.security_below is not None and numbers(running) < numbers(found.security_below)
+        # A release after the one that mends a vulnerability may say nothing of it, and mends it as well.
+        others = [each.security_below for each in self._packages() if each.architecture == architecture]
+        own = found.security_below is not None and numbers(running) < numbers(found.security_below)
+        security = own or any(mends(found.version, running, floor) for floor in others)
         return found, Offer(
             version=found.version,
             sha256=target.hashes["sha256"],

@@ -27,6 +27,7 @@ from agent.core.updates import (
     UpdateResult,
     UpdateState,
     UpdateTrouble,
+    mends,
     numbers,
 )
 from agent.errors import DoorwardError, FormatError, UpdateError
@@ -109,6 +110,8 @@ class ReleaseStore:
         # It never sinks: a repository that forgets a vulnerability does not mend it.
         floor = max((each for each in (before.floor, floor) if each is not None), key=numbers, default=None)
         before = msgspec.structs.replace(before, floor=floor)
+        if offer is not None and mends(offer.version, before.running, floor):
+            offer = msgspec.structs.replace(offer, security=True)
         self._write(before, offer, None, reading.utc_ns // NS_PER_MS)
         return offer
 
@@ -124,7 +127,8 @@ class ReleaseStore:
         client = ReleaseClient(FolderFetcher(self._repository, self.folder), self._trusted, self._root)
         client.refresh()
         found = client.newest(self._machine.running, self._machine.architecture, self._machine.debian)
-        if found is None or found[1] != offer:
+        # `admit` also knows vulnerabilities that the releases of today no longer name.
+        if found is None or msgspec.structs.replace(found[1], security=offer.security) != offer:
             raise UpdateError("Another version is on offer now.", remedy="Look again:  doorward update")
         file = self._targets / client.file_name(found[0])
         if not client.has(found[0], file):

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -225,8 +225,8 @@ def test_an_older_or_equal_version_is_never_on_offer(house: House) -> None:
 # --- Security updates without asking
 
 
-def automatic(house: House) -> None:
-    house.door.obey(Settings(**stated(), updates="security"))
+def automatic(house: House, updates: Literal["security", "ask"] = "security") -> None:
+    house.door.obey(Settings(**stated(), previous=house.door.custodian.settings.sha256, updates=updates))
 
 
 def test_without_an_owners_setting_no_update_is_chosen(house: House) -> None:
@@ -249,6 +249,24 @@ def test_a_security_update_is_chosen_once_if_an_owner_signed_that_setting(house:
     house.files.wish.unlink()
     house.updates.on_time()
     assert (house.wish(), len(house.entries())) == (None, 1), "what failed here waits for an owner"
+
+
+def test_an_automatic_choice_that_waits_ends_with_the_setting_and_an_owners_stays(house: House) -> None:
+    """For example while the disk is full: root would install it weeks after an owner has said no."""
+    automatic(house)
+    house.root_says(offer=offer(security=True), trouble=UpdateTrouble.DISK)
+    house.updates.on_time()
+    assert house.wish() is not None
+    automatic(house, "ask")
+    for _ in range(2):
+        house.updates.on_time()
+        assert (house.wish(), house.updates.show()["chosen"]) == (None, False)
+    house.start()  # nor does a restart bring it again
+    house.updates.on_time()
+    assert house.wish() is None
+    house.door.obey(UpdateChoice(**stated(), version="0.2.1", sha256=SHA))
+    house.updates.on_time()
+    assert house.wish() is not None, "a yes of an owner needs no setting"
 
 
 def test_a_version_that_was_taken_back_is_no_failure_and_no_automatic_update_brings_it_again(house: House) -> None:

@@ -118,6 +118,20 @@ def test_the_newest_package_is_offered_with_its_size_and_hash(client: Make) -> N
 
 
 @pytest.mark.parametrize(
+    ("running", "below", "secure"),
+    [("0.2.0", "0.2.1", True), ("0.2.1", "0.2.1", False), ("0.2.0", "0.3.0", True), ("0.2.0", "0.3.1", False)],
+)
+def test_what_an_earlier_release_mended_a_later_one_mends_too(
+    client: Make, running: str, below: str, secure: bool
+) -> None:
+    """The last row: the version that can be reached now has the vulnerability as well."""
+    mended = target(custom("0.4.0", security_below=below, upgrade_from="0.3.0"))
+    found = client({deb("0.3.0"): target(custom("0.3.0")), deb("0.4.0"): mended}).newest(running, "arm64", "13")
+    assert found is not None
+    assert (found[1].version, found[1].security) == ("0.3.0", secure)
+
+
+@pytest.mark.parametrize(
     ("changed", "sound"),
     [
         ({}, True),

@@ -66,6 +66,20 @@ def test_an_update_is_for_security_if_the_running_version_is_below_the_one_that_
     assert stick.offered(security_below=below).security is security
 
 
+def test_a_release_after_the_one_that_mends_a_vulnerability_is_for_security_too_and_can_be_installed(
+    stick: Stick,
+) -> None:
+    """Otherwise a doorbell that skips the mended version waits for an owner, with a hole and the setting against it."""
+    assert stick.offered("0.2.1", security_below="0.2.1").security
+    offer = stick.offered("0.3.0")
+    assert (offer.version, offer.security) == ("0.3.0", True)
+    stick.repository.files.clear()  # the mended version is withdrawn, and nothing names the vulnerability any more
+    offer = stick.offered("0.3.0")
+    assert (offer.security, stick.store().state.floor) == (True, "0.2.1")
+    assert stick.store().package(offer, reading()).is_file()
+    assert stick.store("0.2.1").state.offer is None
+
+
 def test_an_installed_version_runs_and_its_offer_is_gone(stick: Stick) -> None:
     stick.offered()
     stick.store().record("0.2.1", UpdateResult.INSTALLED, "ab" * 16, reading())
