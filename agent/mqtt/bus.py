@@ -22,8 +22,8 @@ import socket
 import ssl
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
 
 from agent.core.bus import (
     BusConnected,
@@ -53,6 +53,8 @@ __all__ = ["MqttBus"]
 _STEP_S = 5.0
 _STABLE_AFTER_S = 10.0
 """A link that lived this many seconds, or acknowledged anything, resets the back-off."""
+_MOST_ENDED = 64
+"""Filters whose end a session is told again at each connection."""
 
 
 def _ignore() -> None:
@@ -85,6 +87,11 @@ class MqttBus:
         self._filter_changes: deque[tuple[str, bool | None]] = deque()
         """The same; None: the filter is no longer wanted."""
         self._refused_filters = RefusedFilters(random.SystemRandom().uniform)
+        self._told: set[str] = set()
+        """With a session: wanted filters of which the broker has heard."""
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        """With a session: the newest filters of which it has heard and that are no longer wanted. It keeps them if a
+        connection ended before it heard that. A filter that came and went between two connections is not named."""
         self._connected = False
         self._connection_count = 0
         self._pending = False
@@ -153,6 +160,7 @@ class MqttBus:
         with self._changed:
             self._filters.pop(topic_filter, None)
             self._refused_filters.forget(topic_filter)
+            self._note_end(topic_filter)
             if self._connected:
                 self._filter_changes.append((topic_filter, None))
         self._wake()
@@ -257,6 +265,8 @@ class MqttBus:
             taken, self._taken = self._taken, deque()
             changes, self._filter_changes = self._filter_changes, deque()
             changes.extend((each, self._filters[each]) for each in self._refused_filters.take_due(time.monotonic()))
+            if self._settings.session_s:
+                self._note_told(changes)
         for packet_id, number in taken:
             if number == self._connection_count:
                 connection.acknowledge(packet_id)
@@ -271,6 +281,23 @@ class MqttBus:
     def _until_asked_again_s(self) -> float:
         with self._changed:
             return self._refused_filters.wait_s(time.monotonic())
+
+    def _note_told(self, changes: Iterable[tuple[str, bool | None]]) -> None:
+        """Under the lock. The broker is about to hear of these."""
+        for topic_filter, retained in changes:
+            if retained is None:
+                self._note_end(topic_filter)
+            else:
+                self._told.add(topic_filter)
+                self._ended.pop(topic_filter, None)
+
+    def _note_end(self, topic_filter: str) -> None:
+        """Under the lock."""
+        if topic_filter in self._told:
+            self._told.remove(topic_filter)
+            self._ended[topic_filter] = None
+            if len(self._ended) > _MOST_ENDED:
+                self._ended.popitem(last=False)
 
     def _let_in(self, connection: Connection) -> float:
         """Runs a beat: acknowledges all messages that came, then offers them. Returns the seconds until the next
@@ -340,7 +367,7 @@ class MqttBus:
             case BusConnected(_, window):
                 self._connected = True
                 self._window.messages = window
-                self._filter_changes = deque(self._filters.items())
+                self._filter_changes = deque([*((each, None) for each in self._ended), *self._filters.items()])
                 self._events.append((happening, 0, 0))
             case PublishAcknowledged(token) | PublishRefused(token):
                 self._acknowledged_any = True

@@ -95,3 +95,54 @@ def test_the_second_connection_has_another_client_id_and_no_session_and_subscrib
         finally:
             bus.stop()
         assert peer.note() == DISCONNECT, "no acknowledgement"
+
+
+class Heard:
+    """In place of a connection: the changes of subscriptions that a broker hears, since it was asked last."""
+
+    def __init__(self) -> None:
+        self._changes: list[str] = []
+
+    def subscribe(self, topic_filter: str, *, retained: bool) -> None:
+        self._changes.append(f"+{topic_filter}")
+        assert retained
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        self._changes.append(f"-{topic_filter}")
+
+    def said(self) -> list[str]:
+        said, self._changes = self._changes, []
+        return said
+
+
+@pytest.mark.parametrize("session_s", [0, 7200])
+def test_a_session_hears_of_each_end_that_it_missed_and_of_nothing_that_it_never_had(
+    session_s: int, tmp_path: Path
+) -> None:
+    """A receipts topic that a broker never heard of would tell it of an answer that its owner took back."""
+    bus, broker = MqttBus(BusSettings("127.0.0.1", 8883, DEVICE, tmp_path, session_s=session_s)), Heard()
+
+    def connect() -> list[str]:
+        bus._tell([BusConnected(1 << 20, 16)], broker)  # type: ignore[arg-type]
+        bus._hand_over(broker)  # type: ignore[arg-type]
+        return broker.said()
+
+    for wanted in ("cell", "answer", "other answer"):
+        bus.subscribe(wanted)
+    assert connect() == ["+cell", "+answer", "+other answer"]
+    bus.unsubscribe("answer")
+    bus._hand_over(broker)  # type: ignore[arg-type]
+    assert broker.said() == ["-answer"]
+    bus._end_of_link(None)
+    bus.unsubscribe("other answer")
+    bus.subscribe("taken back")
+    bus.unsubscribe("taken back")
+    missed = ["-answer", "-other answer"] if session_s else []
+    assert connect() == [*missed, "+cell"], "the first may not have arrived"
+    bus.subscribe("answer")
+    bus._hand_over(broker)  # type: ignore[arg-type]
+    assert broker.said() == ["+answer"]
+    bus._end_of_link(None)
+    assert connect() == [*missed[1:], "+cell", "+answer"]
+    bus._wake_reader.close()
+    bus._wake_writer.close()
