@@ -254,8 +254,9 @@ class PageOperations:
         _trim(self._cards)
         return {}
 
-    def _invite(self, _asked: object, _caller: Caller) -> dict[str, Any]:
-        code = code_text(self._sessions.make_code("invitation"))
+    def _invite(self, _asked: object, caller: Caller) -> dict[str, Any]:
+        maker = caller.key or _session(caller).owner_key or ""
+        code = code_text(self._sessions.make_code("invitation", (maker,)))
         return {"code": code, "life_s": CODE_LIFE_S, **self._trust()}
 
     def _browsers(self, _asked: object, caller: Caller) -> dict[str, Any]:

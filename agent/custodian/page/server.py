@@ -11,7 +11,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -97,6 +97,7 @@ class PageServer:
             lambda: parts.clock.now().utc_ns // NS_PER_S,
             set_up.lets_in if set_up is not None else lambda _typed: None,
             None if believed_ms is None else lambda: believed_ms() // 1000,
+            parts.enrolments.has_left,
         )
         self.button = self._make_button(parts)
         """Takes long presses of the button."""
@@ -277,7 +278,7 @@ class PageServer:
     def _make_button(self, parts: PageDeps) -> ButtonCode:
         return ButtonCode(
             parts.clock,
-            lambda: self._sessions.make_code(_BUTTON),
+            lambda: self._sessions.make_code(_BUTTON, _approvers(parts.enrolments)),
             lambda: self._sessions.has_code(_BUTTON),
             parts.enrolments,
             parts.tell_held,
@@ -357,6 +358,11 @@ class PageServer:
                 f"The page cannot listen on {self._settings.host} port {self._settings.port}: {error.strerror}.",
                 remedy="Choose another page.port, or stop what has this one.",
             ) from error
+
+
+def _approvers(enrolments: Enrolments) -> Iterable[str]:
+    """Returns the key ids of all owners: the code of a long press is sealed to each of them."""
+    return enrolments.current.approver_keys if enrolments.current is not None else ()
 
 
 def _dns_name(doorbell: str) -> str:

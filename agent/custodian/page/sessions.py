@@ -2,6 +2,7 @@
 
 - A code is 50 random bits, printed where only a person at the doorbell reads it, good once, for a quarter of an hour,
   and dead after `MOST_TRIES` wrong ones.  An owner's browser can make one too, for a second phone or owner.
+- A code that owners made or could open ends if one of them leaves.
 - Guessing needs a live code: otherwise a wrong one is refused without any write.
 - A session is 256 random bits in a `__Host-` cookie; only its hash is stored.  It says "this browser was let in".  To
   be an *owner's* session, the browser signs a challenge with an approval key.  That level lapses after a while without
@@ -24,7 +25,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,7 @@ CREATE TABLE IF NOT EXISTS sessions (
     browser TEXT NOT NULL, owner_key TEXT, owner_until_s INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS codes (
     kind TEXT PRIMARY KEY, salt BLOB NOT NULL, sha256 BLOB NOT NULL, until_s INTEGER NOT NULL, tries INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS code_owners (kind TEXT PRIMARY KEY, owners TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS failures (
     bucket TEXT PRIMARY KEY, count INTEGER NOT NULL, last_s INTEGER NOT NULL);
 """
@@ -102,12 +104,15 @@ class Sessions:
         now_s: Callable[[], int],
         lets_in: Callable[[str], bool | None] = lambda _typed: None,
         believed_s: Callable[[], int] | None = None,
+        has_left: Callable[[str], bool] = lambda _key: False,
     ) -> None:
         """`lets_in`: a code that is kept elsewhere (`CameraSetup.lets_in`). `believed_s`: UTC seconds without a jump of
-        the clock that is not confirmed (`TrustedClock.believed_ms`); by default the same as `now_s`."""
+        the clock that is not confirmed (`TrustedClock.believed_ms`); by default the same as `now_s`. `has_left`:
+        whether a key id has left the list of owners."""
         self._entropy = entropy
         self._lets_in = lets_in
         self._now_s = now_s
+        self._has_left = has_left
         self._believed_s = believed_s or now_s
         self._used_s: dict[str, float] = {}
         """When each session was last used since the start, on CLOCK_MONOTONIC."""
@@ -135,12 +140,15 @@ class Sessions:
 
     # codes
 
-    def make_code(self, kind: str) -> str:
-        """Makes a fresh code and cancels the previous one of the same kind."""
+    def make_code(self, kind: str, owners: Iterable[str] = ()) -> str:
+        """Makes a fresh code and cancels the previous one of the same kind. `owners`: the key ids of those who know it.
+        It ends if one of them leaves."""
         number = int.from_bytes(self._entropy.token(8), "big")
         code = "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in range(_CODE_DIGITS))
         salt = self._entropy.token(16)
         values = (kind, salt, _hash(salt, code), self._now_s() + CODE_LIFE_S)
+        # First: after a power cut between both, the code before ends with these owners, and the new one is not known.
+        self._write("INSERT OR REPLACE INTO code_owners VALUES (?, ?)", (kind, " ".join(owners)))
         self._write("INSERT OR REPLACE INTO codes VALUES (?, ?, ?, ?, 0)", values)
         return code
 
@@ -149,7 +157,12 @@ class Sessions:
         now = self._now_s()
         with self._lock:
             row = self._database.execute("SELECT until_s, tries FROM codes WHERE kind = ?", (kind,)).fetchone()
-        return row is not None and now < row[0] <= now + CODE_LIFE_S and row[1] < MOST_TRIES
+            lives = row is not None and now < row[0] <= now + CODE_LIFE_S and row[1] < MOST_TRIES
+            return lives and self._is_known_to_owners_alone(kind)
+
+    def _is_known_to_owners_alone(self, kind: str) -> bool:
+        row = self._database.execute("SELECT owners FROM code_owners WHERE kind = ?", (kind,)).fetchone()
+        return row is None or not any(map(self._has_left, row[0].split()))
 
     def pair(self, typed: str, address: str, browser: str) -> str:
         """Let a browser in: the token of its new session.  Raises `RequestError`, `TooManyTriesError`."""
@@ -170,7 +183,7 @@ class Sessions:
         found, is_guess = elsewhere is True, elsewhere is False
         was_on_disk = self._retry_s is None
         for kind, salt, stored, until_s, tries in self._database.execute("SELECT * FROM codes").fetchall():
-            lives = now < until_s <= now + CODE_LIFE_S and tries < MOST_TRIES
+            lives = now < until_s <= now + CODE_LIFE_S and tries < MOST_TRIES and self._is_known_to_owners_alone(kind)
             if lives and hmac.compare_digest(_hash(salt, typed), stored):
                 self._write_locked("DELETE FROM codes WHERE kind = ?", (kind,))
                 found = True

@@ -13,6 +13,7 @@ from agent.clients.opening.files import open_bytes
 from agent.clients.owner.keys import OwnerKeys
 from agent.core.timebase import seconds
 from agent.custodian.page.button_code import CODE_PREFIX, ButtonCode
+from agent.custodian.page.server import _approvers
 from agent.custodian.page.sessions import CODE_LIFE_S
 from agent.errors import OpenError, StorageError
 from agent.wire.control import Frame, write_frame
@@ -81,6 +82,18 @@ def test_the_page_gives_a_held_button_s_code_to_owners_and_kits_alone(door: Door
     assert door.ask("GET", "/button-code").status == 404
     assert door.page.button.held(), "another phone of the same owner, a minute later"
     assert door.ask("GET", "/button-code").body != answer.body
+
+
+def test_a_code_of_a_long_press_ends_when_an_owner_leaves_who_could_open_it(door: Door) -> None:
+    enrolments, sessions = door.page._operations._enrolments, door.page._sessions
+    if enrolments.current is None:
+        door.claim()
+    sessions.make_code("button", _approvers(enrolments))
+    assert sessions.has_code("button")
+    code = sessions.make_code("button", [*_approvers(enrolments), "c0" * 8])
+    assert not sessions.has_code("button")
+    assert door.ask("GET", "/button-code").status == 404
+    assert door.ask("POST", "/pair", write_frame(Frame({"code": code}))).status == 400
 
 
 def test_a_press_opens_a_quarter_of_an_hour_and_another_one_makes_no_new_code_before() -> None:

@@ -92,7 +92,7 @@ def page(tmp_path: Path) -> Iterator[PageServer]:
     """A page on loopback with a domain; it is not started."""
     parts: dict[str, Any] = {
         "control": SimpleNamespace(answer=lambda frame: Frame({"ok": True})),
-        "enrolments": SimpleNamespace(current=None), "manifest": None,
+        "enrolments": SimpleNamespace(current=None, has_left=lambda _key: False), "manifest": None,
         "clock": SteppedClock(utc_offset_ns=int(NOW.timestamp()) * 10**9),
         "entropy": SimpleNamespace(token=lambda size: b"\7" * size), "facts": dict,
         "live": lambda _viewer, _asked: ({}, b""),

@@ -547,7 +547,7 @@ def test_each_operation_of_the_page_gives_its_own_answer(bare: Bare) -> None:
         "page_cards": ({"cards": ["first", "second"]}, []),
         "page_invite": (
             {"code": "ABCD-EFG-HJK", "life_s": 900, "install": "http://door/install", "fingerprint": "AA"},
-            [("make_code", "invitation")],
+            [("make_code", "invitation", (public_key_of(APPROVER).id,))],
         ),
         "page_browsers": ({"browsers": browsers}, []),
         "page_end": ({"ended": True}, [("end", "id")]),

@@ -44,9 +44,9 @@ def make(tmp_path: Path) -> Iterator[Make]:
         values = {"host": "127.0.0.1", "port": 8443, "addresses": ("192.168.1.20",), "mdns": False, **settings}
         control = SimpleNamespace(answer=lambda frame: Frame({"ok": True, "result": {"asked": frame.head["op"]}}))
         parts: dict[str, Any] = {
-            "control": control, "enrolments": SimpleNamespace(current=None), "manifest": None,
-            "clock": SteppedClock(utc_offset_ns=(NOW_S - 100) * 10**9), "entropy": Entropy(), "facts": dict,
-            "live": lambda _viewer, _asked: ({}, b""), "set_up": set_up,
+            "control": control, "enrolments": SimpleNamespace(current=None, has_left=lambda _key: False),
+            "manifest": None, "clock": SteppedClock(utc_offset_ns=(NOW_S - 100) * 10**9), "entropy": Entropy(),
+            "facts": dict, "live": lambda _viewer, _asked: ({}, b""), "set_up": set_up,
         }  # fmt: skip
         made.append(PageServer(PageConfig(**values), tmp_path / "page", doorbell, PageDeps(**parts)))
         return made[-1]
@@ -407,15 +407,17 @@ def test_the_page_is_put_together_of_the_doorbells_own_parts(tmp_path: Path, mon
     for name in ("PageCertificates", "Sessions", "Pages", "PageOperations", "Timeline"):
         monkeypatch.setattr(module, name, stand_in(name))
     clock = SteppedClock(utc_offset_ns=(NOW_S - 100) * 10**9 + 250_000_000)
-    asked = SimpleNamespace(control="control", enrolments="enrolments", manifest="manifest", entropy="entropy")
+    owners = SimpleNamespace(has_left="has_left")
+    asked = SimpleNamespace(control="control", enrolments=owners, manifest="manifest", entropy="entropy")
     parts = PageDeps(**vars(asked), clock=clock, facts="facts", live="live", glances="glances",  # type: ignore[arg-type]
                      believed_ms=lambda: 1_700_000_000_999)  # fmt: skip
     settings = PageConfig(host="127.0.0.1", port=8443, addresses=("10.0.0.5",), mdns=False)
     page = PageServer(settings, tmp_path, "Front door", parts)
     now = datetime.datetime.fromtimestamp(NOW_S + 0.25, datetime.UTC)
     assert made["PageCertificates"] == ((tmp_path, "front-door.local", ("10.0.0.5",), now), {})
-    (path, entropy, now_s, lets_in, believed_s), _ = made["Sessions"]
+    (path, entropy, now_s, lets_in, believed_s, has_left), _ = made["Sessions"]
     assert (path, entropy, now_s(), lets_in("ABCD")) == (tmp_path / "page.sqlite", "entropy", NOW_S, None)
+    assert has_left == "has_left"
     assert believed_s() == 1_700_000_000
     (name, authority, fingerprint, urls, proof, button_code), _ = made["Pages"]
     assert button_code == page.button.sealed
@@ -425,7 +427,7 @@ def test_the_page_is_put_together_of_the_doorbells_own_parts(tmp_path: Path, mon
     assert made["Timeline"] == (("manifest",), {})
     (control, enrolments, timeline, sessions, entropy), more = made["PageOperations"]
     assert (control, enrolments, timeline.name, sessions.name, entropy) == (
-        "control", "enrolments", "Timeline", "Sessions", "entropy",
+        "control", owners, "Timeline", "Sessions", "entropy",
     )  # fmt: skip
     assert more.pop("trust")() == {"install": install, "fingerprint": "AA"}
     assert more == {"facts": "facts", "program": "p1", "live": "live", "glances": "glances"}

@@ -35,13 +35,17 @@ class Hall:
         self.now = 1_800_000_000
         self.believed: int | None = None
         """The time without a jump of the clock; None: that of the clock."""
+        self.left: set[str] = set()
+        """Key ids that have left the list of owners."""
         self.open()
 
     def open(self) -> None:
         def believed_s() -> int:
             return self.now if self.believed is None else self.believed
 
-        self.visitors = Sessions(self.path, Entropy(), lambda: self.now, believed_s=believed_s)
+        self.visitors = Sessions(
+            self.path, Entropy(), lambda: self.now, believed_s=believed_s, has_left=self.left.__contains__
+        )
         self.visitors._database.execute("PRAGMA synchronous = OFF")  # quicker; a separate test has the real setting
 
     def restart(self) -> None:
@@ -141,6 +145,21 @@ def test_a_code_that_is_used_void_or_late_is_told_from_one_that_counts(hall: Hal
     visitors.make_code("button")
     hall.now += CODE_LIFE_S
     assert not visitors.has_code("button")
+
+
+def test_a_code_of_an_owner_who_has_left_lets_nobody_in_also_after_a_restart(hall: Hall) -> None:
+    """They know the code of an invitation that they made, and a long press is sealed to each owner of that moment."""
+    codes = {kind: hall.visitors.make_code(kind, owners) for kind, owners in
+             (("invitation", ["anna"]), ("button", ["anna", "ben"]), ("printed", []))}  # fmt: skip
+    hall.left.add("ben")
+    hall.restart()
+    assert [hall.visitors.has_code(kind) for kind in codes] == [True, False, True]
+    with pytest.raises(RequestError, match="not, or no longer"):
+        hall.visitors.pair(codes["button"], "10.0.0.2", "Firefox")
+    for kind in ("invitation", "printed"):
+        assert hall.visitors.pair(codes[kind], "10.0.0.2", "Firefox")
+    again = hall.visitors.make_code("button", ["anna"])
+    assert hall.visitors.pair(again, "10.0.0.2", "Firefox"), "the next press is for those who stay"
 
 
 def test_a_wrong_code_while_there_is_none_is_no_guess_and_writes_nothing(hall: Hall) -> None:
