@@ -393,6 +393,10 @@ class Outbox(Protocol):
         """Lets the uplink's user read it, from now on. Idempotent."""
         ...
 
+    def has(self, disclosure: str) -> bool:
+        """Returns whether it is here."""
+        ...
+
     def remove(self, disclosure: str) -> None: ...
     def sweep(self, known: frozenset[str]) -> None:
         """Remove what no journal row names."""

@@ -150,6 +150,10 @@ class FakeOutbox:
             raise StorageError(f"Disclosure {disclosure} cannot be handed to the uplink.")
         self.shown.add(disclosure)
 
+    def has(self, disclosure: str) -> bool:
+        self.fail_at("has")
+        return disclosure in self.objects
+
     def remove(self, disclosure: str) -> None:
         if not self.off:
             self.objects.pop(disclosure, None)

@@ -19,7 +19,8 @@ Rules that the table keeps:
    and carry the request's id, so running one twice is harmless.
 4. **An approval can be revoked** until the first byte leaves (`APPROVED` to `REVOKED`), and stopped afterwards
    (`SENDING` to `STOPPED`: no new segment starts).  The device does both automatically if the requester is no longer
-   trusted (`Event.TRUST_WITHDRAWN`) or an owner who approved has left (`Event.REVOKED`).
+   trusted (`Event.TRUST_WITHDRAWN`), or if an owner who approved has left or an owner deletes footage of the answer
+   (`Event.REVOKED`).
 
 Holding footage against eviction is a property of the state (`RequestState.holds_footage`) instead of an action, so
 no crash can lose or leave behind a hold.  A tip, which an owner sends unasked, uses the same table from `APPROVED` on.
@@ -86,7 +87,8 @@ class Event(enum.Enum):
     EXPIRED = "its time is over"
     WITHDRAWN = "the requester withdraws"
     REVOKED = "the owner takes the approval back"
-    """Also used if an owner who approved has left.  The ledger states the reason."""
+    """Also used if an owner who approved has left, if an owner deletes footage of the answer, or if its bytes are gone.
+    The ledger states the reason."""
     FIRST_BYTE = "the first byte is about to leave"
     """The first chunk of part 0.  The init leaves before it, after the delay, and says only that an answer waits."""
     RECEIPT = "the requester acknowledges everything"

@@ -136,6 +136,7 @@ class Custodian:
         ports = self.custodian_state.deps
         self.custodian_state.ledger.write(EntryKind.BOOT)
         ports.outbox.sweep(frozenset(record.disclosure for record in ports.journal.outbox()))
+        self.releases.end_lost()
         self.custodian_state.trust.announce(changed=False)
         self.custodian_state.trust.remind()
         self.requests.on_time()

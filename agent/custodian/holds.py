@@ -3,8 +3,9 @@
 - A hold keeps a segment from eviction until its day.  Holds are limited (`MOST_HELD`, `LONGEST_HOLD_S`, half of the
   vault's bytes), so that they cannot stop eviction.  The device refuses a hold that would exceed a limit.
 - A deletion is written to the ledger and made durable here before any file is touched.  From then on the segment is
-  neither shown nor matched nor shared.  If an earlier answer contains it, that answer still leaves, unless it is
-  revoked.  The process that writes the vault polls the list, writes the tombstone and unlinks the file.
+  neither shown nor matched nor shared.  An earlier answer that contains it ends in the same transaction
+  (`Releases.end_with_footage`).  The process that writes the vault polls the list, writes the tombstone and unlinks the
+  file.
 - Only a statement that an owner signed leads here.
 
 Source: docs/security/promises.md, promise 7; FORMAT.md, invariant 3, "Hold" and "Evict".

@@ -10,7 +10,7 @@ next start and the uplink's next poll find what is left to do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -28,10 +28,20 @@ from agent.custodian.state import CustodianState
 from agent.errors import DoorwardError, StorageError
 from agent.ports import Clock
 
-__all__ = ["APPROVER_LEFT", "REQUESTER_NOT_TRUSTED", "DisclosureTimer", "Releases", "RequestStatus"]
+__all__ = [
+    "ANSWER_LOST",
+    "APPROVER_LEFT",
+    "FOOTAGE_DELETED",
+    "REQUESTER_NOT_TRUSTED",
+    "DisclosureTimer",
+    "Releases",
+    "RequestStatus",
+]
 
 REQUESTER_NOT_TRUSTED: Final = "requester no longer trusted"
 APPROVER_LEFT: Final = "approver no longer an owner"
+FOOTAGE_DELETED: Final = "footage deleted by an owner"
+ANSWER_LOST: Final = "answer no longer on the disk"
 """Reasons in the ledger."""
 
 
@@ -182,6 +192,29 @@ class Releases:
         with self._decisions.one():
             for stored in self.records.overdue(now_s):
                 self.step(stored, Event.EXPIRED)
+
+    def end_with_footage(self, segments: Collection[str], subject: str) -> None:
+        """Ends every answer and tip on its way that holds film, sound or a still of these segments.
+
+        An owner deletes them. `subject`: the hash of the owner's statement. Call it inside its transaction.
+        """
+        with self._decisions.one():
+            for record in self._journal.outbox():
+                stored = self.records.find(record.disclosure)
+                if stored is not None and any(part.segment in segments for part in record.parts):
+                    self.step(stored, Event.REVOKED, subject=subject, reason=FOOTAGE_DELETED)
+
+    def end_lost(self) -> None:
+        """Ends every answer and tip whose bytes are gone, for example because a backup was restored, which has none.
+
+        Otherwise the requester would hear that an answer waits, also if its owner took it back after the backup, and
+        the ledger would say that it leaves. Raises `StorageError`.
+        """
+        with self._decisions.one():
+            for record in self._journal.outbox():
+                stored = self.records.find(record.disclosure)
+                if stored is not None and not self._outbox.has(record.disclosure):
+                    self.step(stored, Event.REVOKED, reason=ANSWER_LOST)
 
     # -- the way out ---------------------------------------------------------------------------------------------------
 

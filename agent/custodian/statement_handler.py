@@ -131,6 +131,7 @@ class Statements:
                 self._holds.release(statement, fields)
             case Erasure() as statement:
                 self._holds.erase(statement, fields)
+                self._releases.end_with_footage(frozenset(statement.segments), verified.sha256)
             case Settings() as statement:
                 self._settings.accept(statement, verified.data, fields)
             case PushSubscription() | PushUnsubscription() as statement:

@@ -107,6 +107,15 @@ class DiskOutbox:
         except OSError as error:
             raise StorageError(f"Disclosure {disclosure} cannot be handed to the uplink.") from error
 
+    def has(self, disclosure: str) -> bool:
+        """Returns whether the object is here. Raises `StorageError` if that cannot be told."""
+        try:
+            return stat.S_ISDIR((self._folder / disclosure).stat().st_mode)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StorageError(f"Disclosure {disclosure} cannot be looked for: {error.strerror or error}.") from error
+
     def remove(self, disclosure: str) -> None:
         """Idempotent."""
         shutil.rmtree(self._folder / disclosure, ignore_errors=True)

@@ -101,8 +101,10 @@ def test_a_draft_that_a_killed_process_left_does_not_stop_the_next_one(tmp_path:
 def test_removing_takes_one_object_and_may_be_repeated(outbox: Outbox) -> None:
     make(outbox)
     make(outbox, TWO)
+    assert (outbox.has(ONE), outbox.has(TWO)) == (True, True)
     outbox.remove(ONE)
     outbox.remove(ONE)
+    assert (outbox.has(ONE), outbox.has(TWO)) == (False, True)
     with pytest.raises(StorageError):
         outbox.read(ONE, 0, 0, 8)
     assert outbox.read(TWO, 0, 0, 8) == b"manifest"

@@ -10,10 +10,11 @@ from agent.core.consent import RequestState
 from agent.core.ledger.entries import EntryKind
 from agent.core.timebase import ClockQuality
 from agent.custodian.holds import LONGEST_HOLD_S
+from agent.custodian.releases import FOOTAGE_DELETED
 from agent.errors import RequestError
 from agent.wire.control import Frame
 from agent.wire.statements import Erasure, Hold, Release
-from tests.custodians import NOW_S, Door, stated
+from tests.custodians import NOW_S, Door, complete, stated
 
 _DAY_S = 86_400
 
@@ -110,6 +111,35 @@ def test_what_is_deleted_shows_matches_and_leaves_no_more(door: Door) -> None:
     erase(door, door.segments[2])
     nothing = door.ask()
     assert door.journal.request(nothing.id).state is RequestState.NO_MATCH  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before the first byte", "while it leaves"])
+def test_an_answer_on_its_way_ends_with_the_footage_that_an_owner_deletes(door: Door, begun: bool) -> None:
+    with_it, without_it = door.ask(), door.ask()
+    answer = door.approve(with_it, *door.segments[:2]).disclosure
+    other = door.approve(without_it, door.segments[2]).disclosure
+    assert answer is not None
+    assert not begun or door.begin(answer)
+    erase(door, door.segments[1])
+    assert door.outgoing() == [other]
+    assert not door.begin(answer)
+    assert answer not in door.outbox.objects
+    assert door.state(with_it) is (RequestState.STOPPED if begun else RequestState.REVOKED)
+    assert door.state(without_it) is RequestState.APPROVED
+    erased, ended = door.entries()[-2:]
+    assert (erased["kind"], ended["kind"]) == ("erased", "stopped" if begun else "revoked")
+    assert (ended["reason"], ended["subject"]) == (FOOTAGE_DELETED, erased["subject"])
+
+
+def test_an_answer_that_has_arrived_stays_as_it_ended(door: Door) -> None:
+    asked = door.ask()
+    disclosure = door.approve(asked).disclosure
+    assert disclosure is not None
+    assert door.begin(disclosure)
+    door.hear(complete(door, asked, disclosure))
+    erase(door, *door.segments)
+    assert door.kinds()[-2:] == ["receipt", "erased"]
+    assert door.state(asked) is RequestState.SENT
 
 
 def test_deleting_ends_a_hold(door: Door) -> None:

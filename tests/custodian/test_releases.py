@@ -18,6 +18,7 @@ import pytest
 from agent.core import consent
 from agent.core.consent import TIP_SENT, Action, Event, RequestState
 from agent.core.requests import OutboxPart, OutboxRecord
+from agent.custodian.releases import ANSWER_LOST
 from agent.errors import StorageError
 from agent.wire import disclosures
 from agent.wire.statements import Revocation
@@ -265,6 +266,31 @@ def test_a_disclosure_that_has_ended_is_no_longer_in_the_outbox_and_its_delay_is
     assert list(delay._ripe_ns) == [disclosure]
     door.obey(Revocation(**stated(), disclosure=disclosure))
     assert (door.journal.outbox(), delay._ripe_ns, door.outbox.objects) == ([], {}, {})
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before the first byte", "while it leaves"])
+@pytest.mark.parametrize("send", [sent_request, sent_tip], ids=["request", "tip"])
+def test_an_answer_whose_bytes_are_gone_is_announced_to_nobody_and_ends(
+    door: Door, send: Callable[[Door], str], begun: bool
+) -> None:
+    """A backup has the journal and no outbox: its owner may have taken the answer back since."""
+    disclosure = send(door)
+    assert not begun or door.begin(disclosure)
+    door.outbox.objects.clear()
+    door.start()
+    assert door.outgoing() == []
+    assert not door.begin(disclosure)
+    (ended,) = [each for each in door.entries() if each.get("reason") == ANSWER_LOST]
+    assert (ended["kind"], ended["disclosure"]) == ("stopped" if begun else "revoked", disclosure)
+
+
+def test_a_disk_that_does_not_say_what_is_there_ends_no_answer(door: Door) -> None:
+    disclosure = sent_request(door)
+    door.outbox.fault = "has"
+    door.start()
+    door.outbox.fault = None
+    door.custodian.on_time()
+    assert door.outgoing() == [disclosure]
 
 
 def test_bytes_behind_the_recorded_end_of_a_segment_do_not_leave(door: Door) -> None:

@@ -306,6 +306,16 @@ def test_what_an_owner_has_deleted_is_in_no_tip(door: Door) -> None:
     assert (door.outbox.objects, door.outgoing()) == ({}, [])
 
 
+def test_a_tip_on_its_way_ends_with_footage_that_an_owner_deletes_and_one_of_words_leaves(door: Door) -> None:
+    words, with_footage = tip(door), tip(door, *door.segments[:2])
+    for sent, headers in (words, with_footage):
+        door.obey(sent, headers)
+    door.obey(Erasure(**stated(), segments=(door.segments[1],)))
+    assert door.outgoing() == [words[0].tip]
+    assert door.entries()[-1]["disclosure"] == with_footage[0].tip
+    assert door.kinds()[-2:] == ["erased", "revoked"]
+
+
 def test_what_is_deleted_while_a_tip_is_copied_does_not_go_with_it(door: Door) -> None:
     sent, headers = tip(door, door.segments[0])
     maker = door.custodian.tips._maker

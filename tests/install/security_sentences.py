@@ -102,6 +102,7 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
     "An approval ends as soon as": (
         f"{STANDS}::test_a_requester_that_lost_its_trust_before_the_first_byte_is_sent_nothing",
         f"{STANDS}::test_an_owner_who_has_left_takes_their_yes_with_them",
+        "tests/custodian/test_holds.py::test_an_answer_on_its_way_ends_with_the_footage_that_an_owner_deletes",
     ),
     "Footage that owners look at": (
         f"{LIVE}::test_what_lies_on_the_shelf_opens_for_the_owners_alone_and_is_no_segment",
@@ -340,6 +341,7 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Automatic updates need": (
         "tests/custodian/test_updates.py::test_without_an_owners_setting_no_update_is_chosen",
+        "tests/custodian/test_updates.py::test_an_automatic_choice_that_waits_ends_with_the_setting_and_an_owners_stays",
         "tests/custodian/test_updates.py::test_other_updates_wait_for_an_owner_with_that_setting_too",
     ),
     "Root goes back to the version before only if": (
@@ -588,7 +590,10 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
         f"{REVIEW}::test_old_footage_under_a_new_record_is_betrayed_by_its_inside",
         "tests/clients/requester/test_incoming_tips.py::test_a_still_of_another_segment_is_no_tip",
     ),
-    "When a requester's key is revoked": (f"{STANDS}::test_trust_and_what_hung_on_it_end_together_or_not_at_all",),
+    "When a requester's key is revoked": (
+        f"{STANDS}::test_trust_and_what_hung_on_it_end_together_or_not_at_all",
+        "tests/custodian/test_holds.py::test_an_answer_on_its_way_ends_with_the_footage_that_an_owner_deletes",
+    ),
     "Each answer carries all lists": (
         "tests/core/test_disclosure.py::test_a_later_list_of_owners_counts_when_an_owner_of_the_one_before_signed_it",
         f"{DOORS}::test_later_answers_are_tied_to_the_owners_that_a_doorbell_showed_first",

@@ -36,17 +36,27 @@ from agent.errors import DoorwardError, OpenError, RequestError, StorageError
 from agent.wire import envelope, identities, strictjson
 from agent.wire.identities import private_key_from_seed
 from agent.wire.limits import RequestLimits
-from agent.wire.statements import CoApproval, Denial, OptOut, Revocation, Scope, read_statement, sign_statement
+from agent.wire.statements import (
+    CoApproval,
+    Denial,
+    Erasure,
+    OptOut,
+    Revocation,
+    Scope,
+    read_statement,
+    sign_statement,
+)
 from tests import custodians
 from tests.custodians import APPROVER, FIRE, POLICE, ROOT, Door, sha256_of, signed, stated
 from tests.wire import samples
 
-__all__ = ["AGAIN", "CLOCK_ACTIONS", "Broken", "Exploration", "Explored", "World", "remembering"]
+__all__ = ["AGAIN", "CLOCK_ACTIONS", "DELETE", "Broken", "Exploration", "Explored", "World", "remembering"]
 
 STRANGER, SECOND = private_key_from_seed(b"x" * 32), private_key_from_seed(b"2" * 32)
 WAITING = (RequestState.PENDING, RequestState.PARTIALLY_APPROVED)
 OPEN = (RequestState.APPROVED, RequestState.SENDING)
 AGAIN = "asks about the same time again"
+DELETE = "deletes the film of the answer"
 IN_VAIN = (*WAITING, RequestState.DENIED, RequestState.EXPIRED, RequestState.WITHDRAWN, RequestState.OPTED_OUT)
 """The owner was asked, or would have been, and nothing came of it, anyone who ended it."""
 AHEAD_S = 25 * 86_400
@@ -155,12 +165,14 @@ class Snapshot:
 class World:
     """One door and its surroundings.  Every action is a method without arguments in `actions`."""
 
-    def __init__(self, requests: int = 1, owners: int = 1, *, windows: bool = False) -> None:
+    def __init__(self, requests: int = 1, owners: int = 1, *, windows: bool = False, deletes: bool = False) -> None:
         """`requests`: 1 or 2, each of a separate requester. `owners`: 1, or 2 who must both approve.
 
         `windows`: one request in vain about one time is the limit, and the first requester asks about its time again.
+        `deletes`: an owner deletes the film that the first approval names.
         """
         self.owners = owners
+        self.deletes = deletes
         journal = CuttingJournal()
         self.journal = journal
         self.windows = windows
@@ -193,6 +205,7 @@ class World:
         self._refusals = [signed(Denial(**stated(), request=sha256_of(a)), APPROVER) for a in self.asked]
         self._withdrawals = [custodians.withdrawal(asked) for asked in self.asked]
         self._opt_out = signed(OptOut(**stated(), scope=Scope.ALL), APPROVER)
+        self._erasure = signed(Erasure(**stated(), segments=(first,)), APPROVER)
         self._revoking = [stated() for _ in self.asked]
         self._without = signed(custodians.bundle(2, FIRE), ROOT)
         # Over a limit that needs no clock: what needs one is the requests' own end.
@@ -240,6 +253,8 @@ class World:
             }
         if self.windows:
             made[AGAIN] = self._ask_again
+        if self.deletes:
+            made[DELETE] = lambda: self._take(self._erasure)
         return made | {
             "refuse 0": lambda: self._receipt(0, refused=True),
             "opt out": lambda: self._take(self._opt_out),
@@ -669,8 +684,14 @@ class World:
             raise Broken("the outbox names what no approval does, or misses what one names")
         if self.outbox.objects.keys() != approved:
             raise Broken("bytes lie in the outbox that no approval names, or are missing")
+        if any(part.segment in self._deleted for record in rows.values() for part in record.parts):
+            raise Broken("an answer on its way holds footage that an owner has deleted")
         self._check_time()
         self._check_two()
+
+    @property
+    def _deleted(self) -> frozenset[str]:
+        return frozenset(self.journal.named("erasure."))
 
     def _check_two(self) -> None:
         """If it takes two, an approval that only one of them signed is ignored, and every approval is sealed."""
@@ -724,7 +745,7 @@ class World:
                 raise Broken("a request expired by a clock that nobody vouches for")
             if was in ENDS or stored is None:
                 raise Broken(f"a request came back from {was}")
-            window = tuple(s for s in self.sets[number] if s in self.vault.kept)
+            window = tuple(s for s in self.sets[number] if s in self.vault.kept and s not in self._deleted)
             if was is None and stored.segments != (() if stored.state.ended else window):
                 raise Broken("the match set is not what lies in the window")
 

@@ -46,7 +46,7 @@ from tests.custodians import FakeOutbox
 from tests.lengths import one_in
 from tests.properties import consent_model
 from tests.properties.amounts import WHOLE, amount
-from tests.properties.consent_model import CLOCK_ACTIONS, Broken, Exploration, World, remembering
+from tests.properties.consent_model import CLOCK_ACTIONS, DELETE, Broken, Exploration, World, remembering
 
 EVERY = 10**9
 """More states than there are."""
@@ -57,11 +57,15 @@ BETWEEN_TWO = {
     *("restart", "another's withdrawal!", "another's receipt!", "forged approval!", "approval outside the match!"),
 }
 
+WITH_DELETION = {DELETE, "restart", *(f"{act} 0" for act in ("request", "approve", "send", "receipt"))}
+
 
 @contextmanager
-def explored(count: int, owners: int = 1, *, windows: bool = False, **how: Any) -> Iterator[Exploration]:
+def explored(
+    count: int, owners: int = 1, *, windows: bool = False, deletes: bool = False, **how: Any
+) -> Iterator[Exploration]:
     with remembering():
-        world = World(count, owners, windows=windows)
+        world = World(count, owners, windows=windows, deletes=deletes)
         try:
             yield Exploration(world, **how)
         finally:
@@ -114,6 +118,15 @@ def test_one_request_and_questions_about_the_same_time_after_it_was_asked_in_vai
     with explored(1, windows=True, cuts=False, but=CLOCK_ACTIONS) as exploration:
         done = exploration.run(amount(60, 400))
     assert done.reached >= set(consent_model.IN_VAIN) - {RequestState.PARTIALLY_APPROVED}
+
+
+def test_one_request_and_an_owner_who_deletes_the_film_of_its_answer_at_any_moment() -> None:
+    """All of it, with every power cut, and only with what an answer goes through."""
+    with explored(1, deletes=True, only=WITH_DELETION) as exploration:
+        done = exploration.run()
+    print(done)
+    assert done.whole
+    assert done.reached >= {RequestState.REVOKED, RequestState.STOPPED, RequestState.SENT}
 
 
 @pytest.mark.timeout(7200)
@@ -431,6 +444,15 @@ def test_of_questions_about_one_time_it_is_noticed_when(mutation: Mutation, monk
         mutation(monkeypatch)
         with pytest.raises(Broken, match="over the limit was let in"):
             exploration.run(300)
+
+
+def test_it_is_noticed_when_an_answer_outlives_its_footage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Releases, "end_with_footage", lambda *_: None)
+    with (
+        explored(1, deletes=True, only=WITH_DELETION) as exploration,
+        pytest.raises(Broken, match="footage that an owner has deleted"),
+    ):
+        exploration.run(300)
 
 
 def an_owner_may_second_themselves(patch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ def delete(keys: OwnerKeys, device: Path, clips: Clips, sure: bool, as_json: boo
     """Delete footage from a device permanently.
 
     ID is a segment's or an event's, or the beginning of one.  You cannot undo it.  Copies that you shared stay with
-    their recipients. The ledger records the deletion.
+    their recipients.  An answer with it that is still on its way is stopped.  The ledger records the deletion.
     """
     names = _names(clips)
     if not sure:

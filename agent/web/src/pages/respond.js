@@ -26,6 +26,8 @@ export const WAITING = ["pending", "waiting for another owner"];
 const AUTOMATIC_REASONS = [
   "requester no longer trusted",
   "approver no longer an owner",
+  "footage deleted by an owner",
+  "answer no longer on the disk",
   "window in the future",
   "look-back too far",
   "expires too late",
