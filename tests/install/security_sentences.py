@@ -1564,6 +1564,10 @@ LIMITS: Final[dict[str, tuple[str, ...]]] = {
         "tests/uplink/test_reading_at_a_reconnect.py"
         "::test_a_doorbell_reads_no_more_than_its_budget_whatever_requesters_and_roots_have_left",
     ),
+    "Brokers without sessions for doorbells can refuse": (
+        "tests/scale/test_rights_in_a_cluster.py"
+        "::test_the_operators_line_takes_the_client_id_from_the_certificates_name",
+    ),
     "Everything else is Ed25519 only": (
         "tests/clients/owner/test_sealed_footage.py"
         "::test_records_of_the_last_hour_are_told_as_signed_once_and_take_the_place_of_none",

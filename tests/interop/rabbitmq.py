@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +33,7 @@ from agent.core.bus import (
     Subscribed,
     SubscriptionRefused,
 )
+from agent.mqtt import MqttBus
 from agent.ports import Bus
 from agent.wire.topics import requester_of
 from tests.brokers import NOW, BrokerWithClients, is_device
@@ -61,9 +62,11 @@ ssl_options.verify = verify_peer
 ssl_options.fail_if_no_peer_cert = true
 load_definitions = /doorward/definitions.json
 """
+DOCUMENT = Path("config/mosquitto/README.md")
 SURROUNDINGS = {
     "RABBITMQ_NODENAME": "rabbit@localhost",
     "RABBITMQ_CONFIG_FILE": "/doorward/rabbitmq.conf",
+    "RABBITMQ_ADVANCED_CONFIG_FILE": "/doorward/advanced.config",
     "RABBITMQ_ENABLED_PLUGINS_FILE": "/doorward/plugins",
     "RABBITMQ_MNESIA_BASE": "/doorward/state",
     "RABBITMQ_LOG_BASE": "/doorward/log",
@@ -88,14 +91,28 @@ def rules(name: str) -> tuple[str, str]:
     return tuple(f"^({'|'.join(found[way])})$" for way in ("write", "read"))  # type: ignore[return-value]
 
 
+def queue_rights(name: str) -> dict[str, str]:
+    """Returns the rights to the queues of a client's own client ids, from the commands in `DOCUMENT`."""
+    command = r"(?m)^rabbitmqctl set_permissions (DOORBELL|NAME) '(\S+)' '(\S+)' '(\S+)'$"
+    found = {who: rights for who, *rights in re.findall(command, DOCUMENT.read_text())}
+    who = "DOORBELL" if is_device(name) else "NAME"
+    rights = [each.replace(who, re.escape(name)) for each in found[who]]
+    return {"vhost": "/"} | dict(zip(("configure", "write", "read"), rights, strict=True))
+
+
+def advanced() -> str:
+    """Returns the operator's `advanced.config` from `DOCUMENT`: a client's id must be the name of its certificate."""
+    (found,) = re.findall(r"(?m)^\[\{rabbitmq_mqtt, .+\}\]\.$", DOCUMENT.read_text())
+    return f"{found}\n"
+
+
 def definitions(names: tuple[str, ...]) -> str:
-    everything = {"vhost": "/", "configure": "^mqtt-subscription-.*", "write": ".*", "read": ".*"}
     topics = [(name, *rules(name)) for name in names]
     return json.dumps(
         {
             "vhosts": [{"name": "/"}],
             "users": [{"name": name, "password_hash": "", "tags": []} for name in names],
-            "permissions": [{"user": name, **everything} for name in names],
+            "permissions": [{"user": name, **queue_rights(name)} for name in names],
             "topic_permissions": [
                 {"user": name, "vhost": "/", "exchange": "amq.topic", "write": write, "read": read}
                 for name, write, read in topics
@@ -134,6 +151,7 @@ def rabbitmq() -> Iterator[World]:
         (own / "clients.pem").write_text("".join(path.read_text() for path in authorities))
         (own / "definitions.json").write_text(definitions(CLIENTS))
         (own / "rabbitmq.conf").write_text(CONFIGURATION.replace("PORT", str(world.broker.device_port)))
+        (own / "advanced.config").write_text(advanced())
         (own / "plugins").write_text("[rabbitmq_mqtt,rabbitmq_auth_mechanism_ssl].\n")
         subprocess.run(["chroot", str(root), "chown", "-R", "rabbitmq:", "/doorward"], check=True)
         (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
@@ -282,6 +300,28 @@ def workers(world: World) -> str:
     return "two are connected at once with the requester's rights; a topic under a worker's own name is refused"
 
 
+def refused_as(world: World, thief: str, client_id: str, **changes: Any) -> bool:
+    """Returns whether the broker refuses a client that chooses this client id."""
+    bus = MqttBus(replace(world.settings_of(thief, **changes), name=client_id))
+    bus.hurry(True)
+    bus.start()
+    first = bus.next_event(PATIENCE_S)
+    assert isinstance(first, BusConnected | BusDisconnected), first
+    bus.stop()
+    return isinstance(first, BusDisconnected)
+
+
+def foreign_ids(world: World) -> str:
+    """A doorbell's certificate with the client ids of others, of the second connection, and with none."""
+    police = connect(world, POLICE)
+    tried = (POLICE, DESK_1, DEVICE, f"{OTHER}.live.0123abcd", "")
+    taken = [each for each in tried if not refused_as(world, OTHER, each)]
+    assert not taken, f"accepted: {taken}"
+    assert not any(isinstance(event, BusDisconnected) for event in police.events(2)), "its connection was ended"
+    connect(world, OTHER)
+    return "a client with another id than its certificate's name is refused, and the connection of that id stays"
+
+
 def own_requests(world: World) -> str:
     """The check that a requester makes after each connection."""
     police: Any = SimpleNamespace(id=POLICE)
@@ -300,6 +340,7 @@ QUESTIONS: dict[str, Callable[[World], str]] = {
     "what the rules forbid": forbidden,
     "workers of a requester": workers,
     "a requester checks its own requests": own_requests,
+    "client ids of others": foreign_ids,
 }
 
 

@@ -49,6 +49,7 @@ from tests.interop.rabbitmq import (
     DESK_1,
     DESK_2,
     DEVICE,
+    DOCUMENT,
     OTHER,
     PACKAGES,
     POLICE,
@@ -59,6 +60,7 @@ from tests.interop.rabbitmq import (
     World,
     connect,
     definitions,
+    refused_as,
 )
 from tests.uplink.test_reading_at_a_reconnect import OVERHEAD_BYTES, Custody, until
 
@@ -88,7 +90,6 @@ MOST_KEPT_BYTES = 49_152
 """Bytes that the cluster keeps for a doorbell that is away. The newest messages stay. A page has the rest of 64 KiB."""
 _DAY = 144
 """Repetitions of a list, which is published every ten minutes."""
-DOCUMENT = Path("config/mosquitto/README.md")
 _BURST = 40
 """Chunks of 64 KiB that come before their requester takes one: more than a doorbell has room for."""
 
@@ -471,6 +472,25 @@ def one_name_twice(world: ClusterWorld) -> str:
     return f"a second connection with the same name at another node {'ends' if ended else 'does not end'} the first"
 
 
+def foreign_ids(world: ClusterWorld) -> str:
+    """A doorbell's certificate with the client id of another one that is away, and with that of a requester."""
+    _connect(world, DEVICE, HOSTS[0], "doorward/v1/areas/#", session_s=3600).bus.stop()
+    police = _connect(world, POLICE, HOSTS[1], f"doorward/v1/up/{POLICE}/#")
+    _publish(police, b"asked while it is away")
+    for session_s in (0, 3600):  # the first one would delete the session, the second one take its messages
+        assert refused_as(world, OTHER, DEVICE, host=HOSTS[2], session_s=session_s), "it gets another's session"
+    device = _connect(world, DEVICE, HOSTS[2], session_s=3600)
+    assert _has(device, b"asked while it is away"), "the session has lost the request"
+    assert not refused_as(world, OTHER, f"{OTHER}.live.0123abcd", host=HOSTS[2])
+    refused_as(world, OTHER, POLICE, host=HOSTS[2])
+    ended = any(isinstance(event, BusDisconnected) for event in police.events(5))
+    device.bus.stop()
+    return (
+        "a doorbell with the client id of another one neither deletes its session nor gets its messages. "
+        f"With the client id of a requester that is connected it {'ends' if ended else 'does not end'} that connection"
+    )
+
+
 def node_killed(world: ClusterWorld) -> str:
     """The doorbells and the requester are behind HAProxy. Each node dies once and comes back. One of the doorbells is
     an uplink with a session, so with two connections."""
@@ -629,6 +649,7 @@ QUESTIONS: dict[str, Callable[[ClusterWorld], str]] = {
     "a doorbell with a session is away, and its node dies": session,
     "a list of a root": lists,
     "one name at two nodes": one_name_twice,
+    "client ids of others": foreign_ids,
     "a node is killed": node_killed,
     "a node is cut from the other two": partition,
 }

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.mqtt import BusSettings
+from tests.interop.rabbitmq import queue_rights
 from tests.interop.rabbitmq_cluster import NODES, PORT, PROXY, Cluster, bounded
 from tests.scale.shards import Shard, command
 
@@ -73,14 +74,13 @@ class RabbitShard(Shard):
     def _definitions(self) -> str:
         names = sorted(path.stem for path in (self.folder / "clients").glob("*.pem"))
         lists = {name: (self.folder / f"{name}.acl").read_text() for name in ("devices", "requesters")}
-        everything = {"vhost": "/", "configure": "^mqtt-subscription-.*", "write": ".*", "read": ".*"}
         topics = []
         for name in names:
             is_device = re.fullmatch("[0-9a-f]{16}", name) is not None
             write, read = permissions(lists["devices" if is_device else "requesters"], name)
             topics.append({"user": name, "vhost": "/", "exchange": "amq.topic", "write": write, "read": read})
         users = [{"name": name, "password_hash": "", "tags": []} for name in names]
-        rights = [{"user": name, **everything} for name in names]
+        rights = [{"user": name, **queue_rights(name)} for name in names]
         told = {"vhosts": [{"name": "/"}], "users": users, "permissions": rights, "topic_permissions": topics}
         return bounded(json.dumps(told))
 

@@ -17,6 +17,7 @@ from agent.uplink.cell_reading import BURST_BYTES
 from agent.wire.cell_digest import MAX_PAGE_BYTES
 from agent.wire.topics import TRUST_FILTER, TRUST_PIECES_FILTER, TrustTopic, cell_filter
 from tests.brokers import NOW, add_requester
+from tests.interop.rabbitmq import advanced, queue_rights
 from tests.interop.rabbitmq_cluster import MOST_KEPT_BYTES, policies
 from tests.scale.rabbit_shard import permissions
 
@@ -117,3 +118,25 @@ def test_the_newest_48_kib_wait_for_a_doorbell() -> None:
     """With a page of a digest, 64 KiB are read at a connection."""
     assert MOST_KEPT_BYTES + MAX_PAGE_BYTES <= BURST_BYTES
     assert policy_of(DEVICE)["definition"] == {"max-length-bytes": MOST_KEPT_BYTES, "overflow": "drop-head"}
+
+
+@pytest.mark.parametrize("name", [DEVICE, POLICE, WORKER, DIGEST_CLIENT, f"{DEVICE}.root"])
+def test_a_client_has_the_queues_of_its_own_client_ids_alone(name: str) -> None:
+    """RabbitMQ names a queue after the client id, which each client chooses."""
+    rights, live = queue_rights(name), f"{name}.live.0123abcd"
+    own = [
+        f"mqtt-subscription-{each}qos{qos}" for each in (name, *([live] if name == DEVICE else [])) for qos in (0, 1)
+    ]
+    for each in own:
+        assert all(re.search(rights[way], each) for way in ("configure", "write", "read")), each
+    assert re.search(rights["write"], "amq.topic")
+    assert re.search(rights["read"], "amq.topic")
+    others = {OTHER, POLICE, WORKER, "rijnstad-policeX", f"{OTHER}.live.0123abcd", f"{DEVICE}.live.x", f"x{DEVICE}"}
+    for client in (others | {live}) - {name} - ({live} if name == DEVICE else set()):
+        queue = f"mqtt-subscription-{client}qos1"
+        assert not any(re.search(rights[way], queue) for way in ("configure", "write", "read")), client
+    assert not re.search(rights["configure"], "amq.topic")
+
+
+def test_the_operators_line_takes_the_client_id_from_the_certificates_name() -> None:
+    assert advanced() == "[{rabbitmq_mqtt, [{ssl_cert_client_id_from, common_name}]}].\n"
