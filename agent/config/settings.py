@@ -840,8 +840,12 @@ def _broker(broker: BrokerConfig) -> Iterator[CrossFieldError]:
             "without certificate and key the broker cannot know this doorbell.",
             "Give certificate and key, or password_file for a service that takes no certificates.",
         )
-    if broker.user and broker.password_file is None:
-        yield CrossFieldError(("broker", "user"), "a user name needs password_file.", "Add it, or remove user.")
+    if broker.user and broker.password_file is None and not broker.session_hours:
+        yield CrossFieldError(
+            ("broker", "user"),
+            "a user name needs password_file or session_hours.",
+            "Add one of them, or remove user.",
+        )
 
 
 def _remote(configuration: Configuration) -> Iterator[CrossFieldError]:

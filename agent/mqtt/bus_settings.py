@@ -68,7 +68,8 @@ class BusSettings:
     user_timeout_ms: int = 8000
     """TCP_USER_TIMEOUT: the connection ends if sent bytes stay unacknowledged for this long."""
     user: str = ""
-    """The user name beside the password. Without one, `name`."""
+    """The user name beside the password, which is `name` if this is empty. Beside a certificate it is sent if it is
+    given: RabbitMQ refuses it there, and Azure Event Grid lets a client have two connections only with it."""
     password_file: Path | None = None
     """A password or token for a broker that wants one. It is read for each connection (an installation has a copy of
     the start, by systemd), and sent only to a broker that `authority` vouches for."""
@@ -85,6 +86,5 @@ def sessionless(settings: BusSettings) -> BusSettings | None:
     """
     if not settings.session_s:
         return None
-    return replace(
-        settings, name=f"{settings.name}.live", user=settings.user or settings.name, session_s=0, unique_id=True, qos=0
-    )
+    user = settings.user or (settings.name if settings.password_file is not None else "")
+    return replace(settings, name=f"{settings.name}.live", user=user, session_s=0, unique_id=True, qos=0)

@@ -83,6 +83,8 @@ class Connection:
                 raise LinkError(LinkFault.NOT_AUTHORISED, error.message, remedy=error.remedy) from error
             # TLS has named the broker before the CONNECT leaves, and there is no connection without TLS.
             self._client.username_pw_set(settings.user or settings.name, password)  # type: ignore[arg-type]
+        elif settings.user:
+            self._client.username_pw_set(settings.user)
         try:
             self._client.connect(
                 settings.host,

@@ -60,14 +60,18 @@ from agent.wire.topics import (
     ANONYMOUS,
     TRUST_FILTER,
     TRUST_PIECES_FILTER,
+    BulletinTopic,
     ChunkVerb,
     HealthTopic,
     ReceiptTopic,
+    RequestTopic,
     TopicClass,
     UploadTopic,
     UploadVerb,
     sender_of,
+    topic_of,
 )
+from agent.wire.topics import cell_filter as filter_of_cell
 from agent.wire.uploads import UploadNote
 
 __all__ = ["Uplink", "UplinkStatus"]
@@ -96,6 +100,8 @@ _FIRST_REPORT_S: Final = (5.0, 30.0)
 """The same after a connection."""
 _ASK_THE_OPERATOR: Final = "Ask who runs the broker to admit this name."
 _REPORT_EXPIRY_S: Final = 30 * 86_400
+_MOST_STRANGE: Final = 16
+"""Filters of a session that are noted until the next look at them. More are noted after it."""
 _REPORT_TOKEN: Final = -1
 """Tokens of transfers are not negative."""
 
@@ -186,6 +192,8 @@ class Uplink(ThreadOwned):
         """When to look at page 0 of the digest once more. None: it was done since the connection."""
         self._reading = CellReading(bus, cell_filter, self._uniform, pages=live)
         self._trust = TrustReading(self._live, self._uniform, hears_pieces=self._has_session)
+        self._strange: set[str] = set()
+        """Filters that the session has, as messages show, since the last look at them."""
         self.turned_ns = 0
         """When its loop last came round, on the boot clock."""
 
@@ -362,6 +370,7 @@ class Uplink(ThreadOwned):
         self._reading.heard(now)
         self._trust.heard(now)
         kind = sender_of(topic).kind
+        self._note_strange(topic, kind)
         if kind is TopicClass.RECEIPTS and all(topic != each.topic for each in self._transfers.values()):
             # The custodian answers a receipt when it has worked on it, and on what it works on now. A broker could send
             # one behind a request, and see in the next question how long the request took (promise 3).
@@ -376,6 +385,18 @@ class Uplink(ThreadOwned):
         receipt = self._hand_over(topic, payload)
         if receipt is not None and receipt.disclosure in self._transfers:
             self._transfers[receipt.disclosure].sender.receipt(progress_from_receipt(receipt), now)
+
+    def _note_strange(self, topic: str, kind: TopicClass) -> None:
+        """Notes a subscription, which may be one that an earlier process left in the session: to another cell, or to an
+        answer that has ended meanwhile. Such ones are given up at a moment that depends on chance (promise 3)."""
+        if not self._has_session or len(self._strange) >= _MOST_STRANGE:
+            return
+        if kind is TopicClass.RECEIPTS:
+            self._strange.add(topic)
+            return
+        match topic_of(topic):
+            case RequestTopic(cell=cell) | BulletinTopic(cell=cell):
+                self._strange.add(filter_of_cell(cell))
 
     def _read(self) -> None:
         """Asks for pieces of packages and for pages. Hands over the messages of a page, as far as their rate allows."""
@@ -422,6 +443,9 @@ class Uplink(ThreadOwned):
         is_due = self._now() >= self._again_ns
         if is_due:
             self._live.subscribe(TRUST_FILTER)
+            for strange in self._strange - {self._cell_filter, *(each.topic for each in self._transfers.values())}:
+                self._bus.unsubscribe(strange)
+            self._strange.clear()
         if self._cell_filter is not None and moved:
             self._bus.subscribe(self._cell_filter, retained=False)
         if moved:

@@ -105,7 +105,7 @@ WRONG = {
         "[broker]\nhost = 'b'\nca = 'a'\ncertificate = 'b'\nkey = 'c'\nuser = 'd'",
         6,
         "broker.user",
-        "Add it, or remove user.",
+        "Add one of them, or remove user.",
     ),
     "a relay that would need the certificate of a broker with a password": (
         "[page]\n[broker]\nhost = 'b'\nca = 'a'\npassword_file = 'p'\n"

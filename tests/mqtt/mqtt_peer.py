@@ -25,8 +25,8 @@ def packet(kind: int, body: bytes, length: int | None = None) -> bytes:
             return bytes([kind]) + encoded + body
 
 
-def connack(code: int = 0, properties: bytes = b"") -> bytes:
-    return packet(0x20, bytes([0, code, len(properties)]) + properties)
+def connack(code: int = 0, properties: bytes = b"", *, session: bool = False) -> bytes:
+    return packet(0x20, bytes([session, code, len(properties)]) + properties)
 
 
 def puback(packet_id: int, code: int) -> bytes:

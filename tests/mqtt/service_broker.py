@@ -1,8 +1,9 @@
 """A broker in this process that enforces a `ServiceProfile`, and the rights that config/mosquitto/README.md lists.
 
-One listener for all clients, as managed services have. It passes messages on and retains them, without expiry and
-without sessions. A limit is enforced in the manner of the service as far as its pages say so, else in the strictest one
-that MQTT 5 has: the connection ends, or the request is refused with "quota exceeded". Both are counted.
+One listener for all clients, as managed services have. It passes messages on, retains them, and keeps them for the
+sessions of clients that are away, all without expiry. A test ends a session by removing it from `sessions`. A limit is
+enforced in the manner of the service as far as its pages say so, else in the strictest one that MQTT 5 has: the
+connection ends, or the request is refused with "quota exceeded". Both are counted.
 `test_the_peer_notices_each_limit_that_our_clients_never_break` breaks each of them.
 """
 
@@ -40,6 +41,8 @@ _README = Path(__file__).parents[2] / "config" / "mosquitto" / "README.md"
 _UNSUBSCRIBE = 0xA0
 _NO_SUBSCRIBERS, _NOT_AUTHORISED, _BAD_PASSWORD = 0x10, 0x87, 0x86
 _BAD_NAME, _BAD_TOPIC, _TOO_MANY, _TOO_LARGE, _QUOTA = 0x85, 0x90, 0x93, 0x95, 0x97
+_SECOND = re.compile(r"\.live\.[0-9a-f]{8}")
+"""The end of the client id of a doorbell's second connection, after its id."""
 _ACK_AFTER_S = 0.01
 """A publication stays unacknowledged for this long, so that a receive maximum can be exceeded."""
 
@@ -87,12 +90,25 @@ def role_of(name: str) -> tuple[str, str]:
 class _Client:
     sock: ssl.SSLSocket
     name: str = ""
+    known: str = ""
+    """The name of its certificate or password."""
+    session_s: int = 0
     buffer: bytearray = field(default_factory=bytearray)
-    filters: set[str] = field(default_factory=set)
+    filters: dict[str, int] = field(default_factory=dict)
+    """Filter → quality of service."""
     owed: deque[tuple[float, bytes]] = field(default_factory=deque)
     published: deque[float] = field(default_factory=deque)
     subscribed: deque[float] = field(default_factory=deque)
     number: int = 0
+
+
+@dataclass
+class Session:
+    """The session of a client that is away. `kept`: topic, payload and properties of messages with QoS 1."""
+
+    session_s: int
+    filters: dict[str, int]
+    kept: list[tuple[str, bytes, bytes]] = field(default_factory=list)
 
 
 class ServiceBroker:
@@ -117,6 +133,8 @@ class ServiceBroker:
         self._clients: list[_Client] = []
         self.retained: dict[str, tuple[bytes, bytes]] = {}
         """Topic → payload and properties."""
+        self.sessions: dict[str, Session] = {}
+        """Client id → what waits for a client that is away."""
         self.ended: Counter[str] = Counter()
         """Why connections were ended: the name of a limit → how often."""
         self.refused: Counter[str] = Counter()
@@ -205,24 +223,35 @@ class ServiceBroker:
         flags, keepalive_s = body[7], int.from_bytes(body[8:10])
         rest = body[10:]
         size, rest = _number(rest)
-        texts = _texts(rest[size:])
+        texts, wanted_s = _texts(rest[size:]), _session_of(rest[:size])
         name, profile = texts[0], self.profile
         known = name
         if profile.client_certificates:
             subject = dict(pair for (pair,) in client.sock.getpeercert()["subject"])  # type: ignore[index,misc,union-attr]
             known = subject["commonName"]
+            if flags & 0x80 and texts[1] != known:
+                self._refuse(client, _BAD_PASSWORD, "user name")
+                return
         elif flags & 0xC0 != 0xC0 or self._passwords.get(texts[1]) != texts[2]:
             self._refuse(client, _BAD_PASSWORD, "password")
             return
         else:
             known = texts[1]
-        if known != name or len(name.encode()) > (profile.client_id_bytes or 65_535):
+        is_second = role_of(known)[0] == "device" and _SECOND.fullmatch(name.removeprefix(known)) is not None
+        is_allowed = known == name or (is_second and (flags & 0x80 or not profile.second_by_user))
+        if not is_allowed or len(name.encode()) > (profile.client_id_bytes or 65_535):
             self._refuse(client, _BAD_NAME, "client id")
             return
         for other in [each for each in self._clients if each.name == name]:
             self._end(other, 0x8E, "taken over")
-        client.name = name
+        client.name, client.known = name, known
+        client.session_s = min(wanted_s, profile.session_s or wanted_s)
+        session = self.sessions.pop(name, None)
+        if flags & 0x02:
+            session = None
         told = b"\x24\x01"
+        if client.session_s != wanted_s:
+            told += b"\x11" + struct.pack("!I", client.session_s)
         if profile.packet_bytes is not None:
             told += b"\x27" + struct.pack("!I", profile.packet_bytes)
         if profile.receive_maximum is not None:
@@ -231,7 +260,11 @@ class ServiceBroker:
             low, high = profile.keepalive_s
             told += b"\x13" + struct.pack("!H", min(high, max(low, keepalive_s)))
             self.refused["keep-alive"] += 1
-        self._send(client, connack(0, told))
+        self._send(client, connack(0, told, session=session is not None))
+        if session is not None:
+            client.filters = session.filters
+            for each in session.kept:
+                self._deliver(client, *each)
 
     def _on_publish(self, client: _Client, first: int, body: bytes) -> None:
         (topic,), rest = _texts(body, 1), body[2 + int.from_bytes(body[:2]) :]
@@ -259,7 +292,11 @@ class ServiceBroker:
                     self.retained[topic] = payload, properties
             heard = [each for each in self._clients if any(matches(one, topic) for one in each.filters)]
             for each in heard:
-                self._deliver(each, topic, payload, properties)
+                qos = max(qos for one, qos in each.filters.items() if matches(one, topic))
+                self._deliver(each, topic, payload, properties, qos)
+            for session in self.sessions.values():
+                if any(qos and matches(one, topic) for one, qos in session.filters.items()):
+                    session.kept.append((topic, payload, properties))
             self._answer(client, packet_id, 0 if heard else _NO_SUBSCRIBERS)
 
     def _on_subscribe(self, client: _Client, body: bytes) -> None:
@@ -270,17 +307,17 @@ class ServiceBroker:
         while rest:
             length = int.from_bytes(rest[:2])
             topic_filter, options, rest = rest[2 : 2 + length].decode(), rest[2 + length], rest[3 + length :]
-            code, why = 1, ""
+            code, why = min(1, options & 3), ""
             if not self._may(client, "receive", topic_filter):
                 code, why = _NOT_AUTHORISED, "right to receive"
             elif self._is_bad(topic_filter):
                 code, why = 0x8F, "filter"
             elif is_often:
                 code, why = _QUOTA, "subscriptions a second"
-            elif len(client.filters | {topic_filter}) > (self.profile.subscriptions or 65_535):
+            elif len(client.filters.keys() | {topic_filter}) > (self.profile.subscriptions or 65_535):
                 code, why = _QUOTA, "subscriptions"
             else:
-                client.filters.add(topic_filter)
+                client.filters[topic_filter] = code
                 told += [] if options & 0x20 else self._retained_for(topic_filter)
             codes.append(code)
             self.refused.update([why] if why else [])
@@ -296,7 +333,8 @@ class ServiceBroker:
         size, rest = _number(rest)
         filters = _texts(rest[size:])
         _is_too_often(client.subscribed, self.profile.subscribes_per_s)  # it counts, and is never refused here
-        client.filters.difference_update(filters)
+        for each in filters:
+            client.filters.pop(each, None)
         self._send(client, packet(0xB0, struct.pack("!HB", packet_id, 0) + bytes(len(filters))))
 
     def _retained_for(self, topic_filter: str) -> list[str]:
@@ -311,15 +349,15 @@ class ServiceBroker:
         return levels > (self.profile.topic_levels or levels) or size > (self.profile.topic_bytes or size)
 
     def _may(self, client: _Client, verb: str, topic: str) -> bool:
-        role, own = role_of(client.name)
+        role, own = role_of(client.known)
         rules = self.rights[role].get(verb, ())
         return any(matches(rule.replace("${cn}", own).replace("<key id>", own), topic) for rule in rules)
 
     # Sending
 
-    def _deliver(self, client: _Client, topic: str, payload: bytes, properties: bytes) -> None:
+    def _deliver(self, client: _Client, topic: str, payload: bytes, properties: bytes, qos: int = 1) -> None:
         client.number = client.number % 65_535 + 1
-        self._send(client, publish(topic, payload, client.number, properties))
+        self._send(client, publish(topic, payload, client.number if qos else 0, properties))
 
     def _answer(self, client: _Client, packet_id: int, code: int, refused: str = "") -> None:
         self.refused.update([refused] if refused else [])
@@ -345,6 +383,8 @@ class ServiceBroker:
     def _forget(self, client: _Client) -> None:
         if client in self._clients:
             self._clients.remove(client)
+            if client.session_s and all(each.name != client.name for each in self._clients):
+                self.sessions[client.name] = Session(client.session_s, client.filters)
             self._selector.unregister(client.sock)
             with contextlib.suppress(OSError):
                 client.sock.close()
@@ -370,6 +410,17 @@ def _number(data: bytes) -> tuple[int, bytes]:
         if not digit & 0x80:
             return value, data[place + 1 :]
     raise ValueError("It does not end.")
+
+
+def _session_of(properties: bytes) -> int:
+    """Returns the session expiry interval of a CONNECT in seconds. Our client sends no other properties than these."""
+    sizes, place, found = {0x11: 4, 0x21: 2, 0x22: 2, 0x27: 4}, 0, 0
+    while place < len(properties):
+        kind, size = properties[place], sizes[properties[place]]
+        if kind == 0x11:
+            found = int.from_bytes(properties[place + 1 : place + 1 + size])
+        place += 1 + size
+    return found
 
 
 def _texts(data: bytes, most: int = 1000) -> list[str]:

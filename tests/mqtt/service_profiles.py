@@ -42,6 +42,8 @@ class ServiceProfile:
     retained_by_wildcard: bool = True
     """A subscription with a wildcard gets retained messages."""
     client_certificates: bool = True
+    second_by_user: bool = False
+    """A client may have several connections, each with its client id, if it sends its user name."""
 
 
 AWS_IOT_CORE = ServiceProfile(
@@ -84,6 +86,7 @@ AZURE_EVENT_GRID = ServiceProfile(
         "Azure Event Grid quotas and limits (2023-11-15): all but the following",
         "What's new in Azure Event Grid (2025): 1000 messages a second of a session, 15 levels",
         "MQTT retain support (2025): 64 KB; MQTT features (2025): keep-alive of at most 1160 s, QoS 1",
+        "How to establish multiple sessions for a single client (2025): the user name, beside a certificate, too",
     ),
     packet_bytes=512 * KIB,
     topic_levels=8,  # 15 since May 2025; we keep to the older one
@@ -95,6 +98,7 @@ AZURE_EVENT_GRID = ServiceProfile(
     keepalive_s=(0, 1160),
     session_s=8 * 3600,
     retained_bytes=64 * KIB,
+    second_by_user=True,
 )
 
 EMQX_SERVERLESS = ServiceProfile(

@@ -31,7 +31,7 @@ from agent.core.requests import OutboxPart, OutboxRecord
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, ClockReading, UtcNs
 from agent.core.transfer.values import LARGEST_CHUNK_BYTES
 from agent.errors import ConfigurationError
-from agent.mqtt import BusSettings, MqttBus
+from agent.mqtt import BusSettings, MqttBus, sessionless
 from agent.mqtt.bus_settings import WATCHFUL_KEEPALIVE_S
 from agent.platform.certificates import signing_request
 from agent.uplink.uplink import Uplink
@@ -41,7 +41,7 @@ from agent.wire.disclosures import Receipt, ReceiptState
 from agent.wire.identities import private_key_from_seed
 from agent.wire.topics import TopicClass, cell_filter, cell_of, sender_of
 from agent.wire.trust_keys import trust_key_of_private
-from agent.wire.trust_package import MAX_CHUNK_BYTES, MAX_DIRECTORY_CHUNK_BYTES
+from agent.wire.trust_package import MAX_CHUNK_BYTES, MAX_DIRECTORY_CHUNK_BYTES, split_package
 from tests.brokers import NOW, add_requester
 from tests.clients.requester.conftest import NOW_S, asked, gops, house, requester, who_asked
 from tests.clients.requester.house import Disclosure, House
@@ -61,6 +61,7 @@ __all__ = ["asked", "gops", "house", "requester", "who_asked"]
 DEVICE = "a1" * 8
 CELL = cell_of(52.3702, 4.8952)
 PATIENCE_S = 60.0
+SESSION_S = 24 * 3600
 CONNACK, PINGRESP = 0x20, 0xD0
 TOPIC = f"doorward/v1/areas/{CELL}/requests/rijnstad-police"
 UP = f"doorward/v1/up/rijnstad-police/{DEVICE}/{'cd' * 16}-0/init"
@@ -151,12 +152,18 @@ class World:
         files = self.pki.client(name)
         return files if files.certificate.exists() else self.pki.add_device(name, NOW)
 
-    def bus(self, name: str, **changes: Any) -> MqttBus:
+    def settings(self, name: str, **changes: Any) -> BusSettings:
         files = self.files_of(name)
         settings = BusSettings("127.0.0.1", self.peer.port, name, files.authority, files.certificate, files.key)
         if not self.peer.profile.client_certificates:
             changes = {"certificate": None, "key": None, "password_file": self.password_of(name)} | changes
-        bus = MqttBus(replace(settings, **changes))
+        return replace(settings, **changes)
+
+    def bus(self, name: str, **changes: Any) -> MqttBus:
+        return self._bus_with(self.settings(name, **changes))
+
+    def _bus_with(self, settings: BusSettings) -> MqttBus:
+        bus = MqttBus(settings)
         self._ends.callback(bus.stop)
         bus.hurry(True)
         return bus
@@ -174,13 +181,31 @@ class World:
         self._ends.callback(thread.join)
         self._ends.callback(stop)
 
-    def doorbell(self, custody: Custody, device: str = DEVICE, times: int = 1) -> Uplink:
+    def doorbell(self, custody: Custody, device: str = DEVICE, times: int = 1, **changes: Any) -> Uplink:
+        uplink = self.started(custody, device, times, **changes)
+        until(lambda: uplink.status().link == "connected", "the doorbell to connect")
+        return uplink
+
+    def with_session(self, custody: Custody, device: str = DEVICE, times: int = 1) -> Uplink:
+        """A doorbell as its operator sets it up for a session: Azure Event Grid wants a user name."""
+        user = device if self.peer.profile.second_by_user else ""
+        uplink = self.doorbell(custody, device, times, session_s=SESSION_S, user=user)
+        until(lambda: self.peer.hears(f"{TOPIC}/0"), "its subscription to the cell")
+        return uplink
+
+    def leave(self, uplink: Uplink, device: str = DEVICE) -> None:
+        uplink.stop()
+        until(lambda: device in self.peer.sessions, "the session of a doorbell that is away")
+
+    def started(self, custody: Custody, device: str, times: int = 1, **changes: Any) -> Uplink:
+        settings = self.settings(device, **changes)
+        second = sessionless(settings)
         uplink = Uplink(
-            self.bus(device), custody, custody, Clock(times),  # type: ignore[arg-type]
+            self._bus_with(settings), custody, custody, Clock(times),  # type: ignore[arg-type]
             device=device, cell_filter=cell_filter(CELL), chunk_bytes=16 << 10,
+            live=None if second is None else self._bus_with(second),
         )  # fmt: skip
         self._run(uplink.run, uplink.stop, "uplink")
-        until(lambda: uplink.status().link == "connected", "the doorbell to connect")
         return uplink
 
     def receive(self, requester: Requester) -> None:
@@ -309,6 +334,94 @@ def test_a_root_without_the_right_to_read_its_topics_names_the_right_at_once(is_
     for needed in (f"{ROOT.id}.root", f"doorward/v1/trust/{ROOT.id}/+", f"doorward/v1/brokers/{ROOT.id}/+"):
         assert needed in str(raised.value.remedy)
     assert peer.retained == {}
+
+
+# Sessions
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda each: each.name)
+def test_a_doorbell_with_a_session_hears_what_was_asked_while_it_was_away_and_its_answer_arrives(
+    profile: ServiceProfile, world: World, requester: Requester, asked: SentRequest, house: House
+) -> None:
+    peer, disclosure = world.serve(profile), house.disclose(asked)
+    device, times = disclosure.device, 8 if profile is EMQX_SERVERLESS else 1
+    world.leave(world.with_session(Custody(), device), device)
+    assert peer.sessions[device].session_s == min(SESSION_S, profile.session_s or SESSION_S)
+    world.receive(requester)
+    until(lambda: peer.sessions[device].kept != [], "the request to wait")
+    peer.retained.clear()
+    custody = Custody(requester)
+    uplink = world.with_session(custody, device, times)
+    until(lambda: custody.heard != [], "the doorbell to hear the request")
+    custody.answer = disclosure
+    uplink.wake()
+    until(lambda: custody.delivered, "the last receipt")
+    until(lambda: not peer.hears(f"doorward/v1/receipts/{device}/{disclosure.id}"), "the end of a subscription")
+    assert peer.ended == {}
+    assert peer.refused.keys() <= ({"publications a second"} if profile is EMQX_SERVERLESS else set())
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda each: each.name)
+def test_lists_reach_a_doorbell_with_a_session_and_do_not_wait_in_it(profile: ServiceProfile, world: World) -> None:
+    peer, keeper, custody = world.serve(profile), keeper_of_the_root(world), Custody()
+    first, second = bytes(2 * MAX_CHUNK_BYTES + 1), b"x" * (2 * MAX_CHUNK_BYTES + 1)
+    uplink = world.with_session(custody)
+    try:
+        until(lambda: peer.hears(f"doorward/v1/trust/{ROOT.id}/0"), "its subscription to lists")
+        assert keeper.keep(first, b"brokers", PATIENCE_S, is_new=True) == 3
+        until(lambda: set(split_package(first)) <= set(custody.heard), "the list")
+        world.leave(uplink)
+        assert peer.sessions[DEVICE].filters == {cell_filter(CELL): 1}
+        assert keeper.keep(second, b"brokers", PATIENCE_S, is_new=True) == 3
+        assert peer.sessions[DEVICE].kept == []
+    finally:
+        keeper.stop()
+    assert list(peer.sessions) == [DEVICE], "the second connection leaves nothing"
+    assert peer.ended == {}
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda each: each.name)
+def test_a_doorbell_that_was_away_for_longer_than_its_session_hears_the_next_request(
+    profile: ServiceProfile, world: World
+) -> None:
+    peer = world.serve(profile)
+    world.leave(world.with_session(Custody()))
+    del peer.sessions[DEVICE]
+    custody = Custody()
+    world.with_session(custody)
+    assert world.connected("rijnstad-police").publish(f"{TOPIC}/3", b"now", token=1, retain=True)
+    until(lambda: custody.heard == [b"now"], "the doorbell to hear")
+    assert peer.ended == {}
+
+
+def test_without_a_user_name_azure_takes_no_second_connection_and_the_doorbell_is_not_connected(world: World) -> None:
+    peer = world.serve(AZURE_EVENT_GRID)
+    uplink = world.started(Custody(), DEVICE, session_s=SESSION_S)
+    until(lambda: peer.ended["client id"] > 0, "the refusal")
+    until(lambda: uplink.status().remedy != "", "the doorbell to say so")
+    assert uplink.status().link != "connected"
+
+
+def test_a_filter_that_was_given_up_while_the_broker_was_away_leaves_the_session(world: World) -> None:
+    """Otherwise each of them takes one of the ten places of EMQX Serverless for good, and a cell's messages wait."""
+    peer = world.serve(EMQX_SERVERLESS)
+    bus = world.connected(DEVICE, session_s=SESSION_S)
+    kept, ended = (f"doorward/v1/receipts/{DEVICE}/{number:032x}" for number in range(2))
+    for each in (kept, ended):
+        bus.subscribe(each)
+        until(lambda each=each: peer.hears(each), "a subscription")  # type: ignore[misc]
+    peer.profile = replace(EMQX_SERVERLESS, client_id_bytes=1)
+    (client,) = peer._clients
+    client.sock.shutdown(socket.SHUT_RDWR)
+    while not isinstance(bus.next_event(PATIENCE_S), BusDisconnected):
+        pass
+    bus.unsubscribe(ended)
+    until(lambda: DEVICE in peer.sessions, "the session of a client that is away")
+    assert peer.sessions[DEVICE].filters.keys() == {kept, ended}
+    peer.profile = EMQX_SERVERLESS
+    until(lambda: peer.hears(kept), "the session")
+    until(lambda: not peer.hears(ended), "the end of a subscription")
+    assert peer.hears(kept)
 
 
 # Refusals

@@ -698,6 +698,25 @@ def test_what_a_session_had_kept_takes_of_what_is_read_at_the_connection(is_live
     assert link._trust._level == left_bytes
 
 
+def test_subscriptions_of_an_earlier_process_leave_the_session_at_a_moment_of_chance() -> None:
+    """They would fill the queue of a doorbell that was moved, and the few places that some services allow."""
+    broker, gone, door = FakeBroker(), list[str](), cell_of(*DOOR)
+    bus = FakeBus(broker, DEVICE)
+    bus.unsubscribe = lambda topic, source="": gone.append(topic)  # type: ignore[method-assign, assignment]
+    link = Uplink(
+        bus, SimpleNamespace(on_message=lambda *_: None), None,  # type: ignore[arg-type]
+        StandingClock(), device=DEVICE, cell_filter=cell_filter(door), live=FakeBus(broker, DEVICE),
+    )  # fmt: skip
+    link._again_ns = StandingClock().now().boot_ns + 1
+    for topic in (ReceiptTopic(DEVICE, "e" * 32), *(RequestTopic(each, "harbour-police", 0) for each in ("1-1", door))):
+        link._on_event(MessageReceived(str(topic), b"{}"))
+    link._listen()
+    assert gone == [], "the broker would see how long the messages before it took"
+    link._again_ns = 0
+    link._listen()
+    assert sorted(gone) == sorted([str(ReceiptTopic(DEVICE, "e" * 32)), cell_filter("1-1")])
+
+
 def test_without_a_session_what_comes_takes_nothing_of_it(link: Link) -> None:
     link.turn()
     with link.broker.lock:
