@@ -1,4 +1,4 @@
-"""The modules of the page in Chromium, as they are and without a doorbell: for what a browser makes of a film."""
+"""The modules of the page in a browser, as they are and without a doorbell: for what a browser makes of a film."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from typing import Any
 from agent.core.vault.redactions import Redaction
 from agent.wire import strictjson
 from tests.browser.browser import Browser, require_browser
+from tests.browser.webkit import WebKit
 
-__all__ = ["covered_by_page", "in_page", "page_modules"]
+__all__ = ["covered_by_page", "in_page", "in_webkit", "page_modules", "served_modules"]
 
 _SOURCES = Path(__file__).resolve().parents[2] / "agent" / "web" / "src"
 
@@ -27,37 +28,58 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def page_modules(home: Path) -> Iterator[Browser]:
-    """Yields a browser with a page that can import each module by its address, for example /media/cover_film.js."""
-    require_browser()
+def served_modules() -> Iterator[str]:
+    """Yields the address of a page that can import each module by its address, for example /media/cover_film.js."""
     handler = functools.partial(_Handler, directory=str(_SOURCES))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        with Browser(home, timeout_ms=120_000) as found:
-            found.open("page")
-            address = f"http://127.0.0.1:{server.server_port}/package.json"
-            found.run("await pages.page.goto(args.address);", address=address)
-            yield found
+        yield f"http://127.0.0.1:{server.server_port}/package.json"
     finally:
         server.shutdown()
         server.server_close()
 
 
+@contextmanager
+def page_modules(home: Path, kind: str = "chromium") -> Iterator[Browser]:
+    """Yields a browser with such a page."""
+    require_browser(kind)
+    with served_modules() as address, Browser(home, kind=kind, timeout_ms=120_000) as found:
+        found.open("page")
+        found.run("await pages.page.goto(args.address);", address=address)
+        yield found
+
+
 def in_page(browser: Browser, body: str, media: bytes, redactions: Sequence[Redaction], **args: Any) -> Any:
     """Returns the result of the function body in the page. Bytes are base64 there and back."""
-    values = {
-        "media": base64.b64encode(media).decode(),
-        "redactions": [json.loads(strictjson.encode(each)) for each in redactions],
-        **args,
-    }
-    script = f"""return pages.page.evaluate(async (values) => {{
+    return browser.run(f"return pages.page.evaluate({_function(body)}, args);", **_values(media, redactions, args))
+
+
+def in_webkit(phone: WebKit, body: str, media: bytes, redactions: Sequence[Redaction], **args: Any) -> Any:
+    """Returns the same in WebKit."""
+    phone.script(
+        f"""window.made = "";
+        ({_function(body)})(args[0]).then((found) => (window.made = JSON.stringify(found)));""",
+        _values(media, redactions, args),
+    )
+    return json.loads(phone.until("return window.made"))
+
+
+def _function(body: str) -> str:
+    return f"""async (values) => {{
       const {{ base64, unbase64 }} = await import("/wire/bytes.js");
       const {{ redactions, length }} = values;
       const media = unbase64(values.media);
       try {{ {body} }} catch (error) {{ return {{ refused: error.text ?? String(error), values: error.values }}; }}
-    }}, args);"""
-    return browser.run(script, **values)
+    }}"""
+
+
+def _values(media: bytes, redactions: Sequence[Redaction], args: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "media": base64.b64encode(media).decode(),
+        "redactions": [json.loads(strictjson.encode(each)) for each in redactions],
+        **args,
+    }
 
 
 def covered_by_page(
