@@ -41,10 +41,13 @@ if "up" in sys.argv:
 os.execv("/usr/bin/nmcli", ["nmcli", *sys.argv[1:]])
 """
 PHONE_S = 1800
+ZONE = "Europe/Amsterdam"
+"""The zone of the phone (tests/browser/driver.mjs)."""
+BY_LOCAL_TIME = tuple(f"doorward-{role}.service" for role in ("recorder", "bridge", "custodian"))
 
 
 def set_up(suite: str) -> str:
-    with Container(suite, PACKAGES + CAMERA.get(suite, "") + ",network-manager") as box:
+    with Container(suite, PACKAGES + CAMERA.get(suite, "") + ",network-manager,tzdata") as box:
         return _set_up(Story(box))
 
 
@@ -64,11 +67,19 @@ def _set_up(story: Story) -> str:
     installed_s = time.monotonic() - started
     story._until(lambda: story._status()["recorder"]["state"] != "", "the doorbell of nobody")
     assert box.property("NetworkManager.service", "ActiveState") == "active"
+    box.run("ln", "-sfn", "/usr/share/zoneinfo/Etc/UTC", "/etc/localtime")
+    began = {each: box.property(each, "InvocationID") for each in BY_LOCAL_TIME}
+    assert _time_zone(box)["health"] == "poor", _time_zone(box)
     found = _by_phone(box, film)
     assert len(found["steps"]) <= 7, found["steps"]
     joined = (box.root / "etc/NetworkManager/system-connections/doorward.nmconnection").read_text()
     assert f"ssid={''.join(f'{byte};' for byte in WIFI.encode())}" in joined
     assert 'name = "front-door"' in (box.root / "etc/doorward/doorward.toml").read_text()
+    assert f'time_zone = "{ZONE}"' in (box.root / "etc/doorward/doorward.toml").read_text()
+    zone = _time_zone(box)
+    assert (zone["health"], ZONE in zone["message"]) == ("fine", True), zone
+    for unit, before in began.items():
+        assert box.property(unit, "InvocationID") != before, f"{unit} counts by the zone of before"
     said = box.run("journalctl", "-u", "doorward-join", "-o", "cat", "--no-pager").stdout
     own_words = re.search(r"No suitable device found[^\n]{0,60}", said)
     assert own_words, said
@@ -79,8 +90,17 @@ def _set_up(story: Story) -> str:
     return (
         f"installed after {installed_s:.0f} s; {len(found['steps'])} steps, {found['seconds']:.0f} s from the set-up "
         f"page to the first opened clip in Chromium; tries: {'; '.join(found['tries'])}; with an owner, a stranger's "
-        f"code is refused; NetworkManager itself, without a radio: {own_words[0]!r}"
+        f"code is refused; UTC, of which the doctor warned, became the phone's zone {ZONE}; NetworkManager itself, "
+        f"without a radio: {own_words[0]!r}"
     )
+
+
+def _time_zone(box: Container) -> dict[str, str]:
+    """Returns what the doctor finds about the time zone of the hours."""
+    words = ("doorward", "doctor", "--json", "--config", "/etc/doorward/doorward.toml")
+    report = json.loads(box.run(*words, check=False).stdout)
+    (found,) = [each for each in report["findings"] if each["subject"] == "local time"]
+    return dict(found)
 
 
 def _by_phone(box: Container, film: Path) -> dict[str, list[str]]:
