@@ -1564,6 +1564,9 @@ LIMITS: Final[dict[str, tuple[str, ...]]] = {
         "tests/uplink/test_reading_at_a_reconnect.py"
         "::test_a_doorbell_reads_no_more_than_its_budget_whatever_requesters_and_roots_have_left",
     ),
+    "The old subscription ends within 45 minutes of a message": (
+        "tests/uplink/test_uplink.py::test_subscriptions_of_an_earlier_process_leave_the_session_at_a_moment_of_chance",
+    ),
     "Brokers without sessions for doorbells can refuse": (
         "tests/scale/test_rights_in_a_cluster.py"
         "::test_the_operators_line_takes_the_client_id_from_the_certificates_name",
