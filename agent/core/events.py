@@ -288,6 +288,8 @@ class EventMachine:
                 continue
             yield ClipEnds(event.ordinal, deadline_ns)
             self._free_ns, event.clip_from_ns = deadline_ns, None
+            # The clip has reached its longest length, and the event goes on. The next clip begins at this instant,
+            # without a hole.
             if deadline_ns < event.last_ns + self._post_roll_ns:
                 yield self._begin_clip(event, deadline_ns)
 

@@ -43,6 +43,7 @@ class PrerollBuffer:
         self._gops.append(gop)
         self._size_bytes += gop.size_bytes
         dropped = []
+        # Without a second GOP the newest one would go, and the next event could not begin.
         while (following := self._second()) and (self._size_bytes > self._max_bytes or self._is_spare(following)):
             for _ in range(following):
                 oldest = self._gops.popleft()

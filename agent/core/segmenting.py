@@ -97,6 +97,7 @@ class GopAssembler:
         if packet.keyframe:
             if self._packets and packet.sensor_ns <= self._newest_ns:
                 raise InternalError("A camera's sensor times must increase from keyframe to keyframe.")
+            # The last picture lasts until this keyframe, so that no time is lost between two GOPs.
             whole = self._out(len(self._packets), packet.sensor_ns, ends=True)
             self._start(packet)
             return whole
@@ -312,9 +313,12 @@ class Segmenter:
 
     def _feed(self, gop: Gop) -> list[SegmentEffect]:
         """Writes the GOP if the first clip wants it and it is still unwritten."""
+        # It is in a segment already, or no clip wanted it. No picture may be stored in two clips.
         if gop.start_ns < self._written_ns:
             return []
         effects = self._complete_clips(gop.start_ns)
+        # The beginning of this GOP is written. A segment holds whole GOPs, so the rest follows, whatever the clip's
+        # end.
         if self._inside:
             effects += self._write(self._clips[0], gop)
         elif self._clips and self._clips[0].wants(gop):

@@ -42,6 +42,7 @@ class DiskOutboxDraft:
         self._folder = folder
         self._final = folder / disclosure
         self._making = folder / f"{disclosure}.making"
+        # What an attempt left that a crash ended.
         shutil.rmtree(self._making, ignore_errors=True)
         with _told():
             self._making.mkdir(mode=_HIDDEN)
@@ -67,6 +68,7 @@ class DiskOutboxDraft:
     def commit(self) -> None:
         """From here on it has its final name.  Raises `StorageError`."""
         with _told():
+            # The names of the parts first: otherwise a cut could leave the final name of the folder without them.
             _sync(self._making)
             self._making.rename(self._final)
             _sync(self._folder)

@@ -156,6 +156,7 @@ def read_answer(request: type[Request[AnswerT]], head: dict[str, Any]) -> Answer
 def _error_in(head: dict[str, Any]) -> DoorwardError:
     """Returns the error in a refusal, of the class that it had on the device."""
     name = head.get("kind")
+    # The other end chooses the name, and it may be altered: only our classes of errors are looked up.
     kind = getattr(errors, name) if isinstance(name, str) and name in errors.__all__ else DoorwardError
     error: DoorwardError = kind(str(head.get("error", "The device refused.")), remedy=str(head.get("remedy", "")))
     return error

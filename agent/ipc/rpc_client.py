@@ -78,6 +78,7 @@ class RpcClient:
         self._closed.set()
         if (asking := self._socket) is not None:
             with contextlib.suppress(OSError):
+                # Without the lock, which the thread that waits for an answer holds.
                 asking.shutdown(socket.SHUT_RDWR)
         with self._lock:
             gone, self._socket = self._socket, None

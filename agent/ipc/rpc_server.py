@@ -75,6 +75,7 @@ class RpcServer:
                 if self._path.is_socket():  # of a process that was killed
                     self._path.unlink()
             listener.bind(os.fspath(self._path))
+            # In front of `listen`: no client can connect while the file still has the mode of the umask.
             self._path.chmod(self._kind.mode)
         except OSError as error:
             listener.close()
@@ -95,6 +96,7 @@ class RpcServer:
             return
         self._stopping.set()
         with contextlib.suppress(OSError):
+            # Wakes the thread in `accept`, which `close` alone does not.
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         if self._acceptor is not None:
@@ -103,6 +105,7 @@ class RpcServer:
             clients = set(self._clients)
         for client in clients:
             with contextlib.suppress(OSError):
+                # Wakes the thread that waits for this client's next frame.
                 client.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()

@@ -94,6 +94,7 @@ class ParameterSets:
     @classmethod
     def of(cls, keyframe: bytes, codec: VideoCodec = VideoCodec.H264) -> ParameterSets:
         """Reads them from in front of a keyframe. Raises `FormatError` if one is missing."""
+        # A dict keeps the order and drops repeated units.
         found: dict[int, dict[bytes, None]] = {kind: {} for kind in _SETS[codec]}
         for unit in nal_units(keyframe):
             found.get(nal_type(unit, codec), {})[unit] = None

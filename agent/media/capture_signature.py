@@ -93,6 +93,7 @@ def next_statement(
     """
     units = list(units)
     hashes, anchor = _hashes(units, codec, chain.anchor)
+    # `units` has two bytes in the message, and every hash needs the one of a keyframe before it.
     if not 0 < len(hashes) <= _MOST_UNITS or anchor == _NO_HASH:
         raise FormatError("This GOP does not begin with an IDR picture, so it cannot be signed.")
     size = sum(map(len, units))
@@ -269,6 +270,7 @@ class _FilmReader:
 
 def _fault_of_place(statement: GopStatement, before: GopStatement, first: bytes | None) -> CaptureFault | None:
     """`first`: the first hash of the GOP before, if it is proven."""
+    # Modulo 2³², because the counter wraps.
     step = statement.counter - before.counter & 0xFFFF_FFFF
     if step != 1:
         return CaptureFault.MISSING if 1 < step < 1 << 31 else CaptureFault.REPEATED

@@ -174,6 +174,8 @@ class FragmentedMp4Writer:
         self._start_ns = first_gop.start_ns
         self._newest_ns = self._start_ns - 1
         shown = [self._tick(packet.sensor_ns) for packet in first_gop.packets]
+        # With B-frames, some pictures are shown before their turn in decoding order. The film is delayed by the largest
+        # such difference, so that no offset of this GOP is negative.
         self._delay = max(begin - at for begin, at in zip(sorted(shown), shown, strict=True))
         return self._header(self._parameters) + self.add(first_gop, units)
 
@@ -186,12 +188,14 @@ class FragmentedMp4Writer:
         if self._parameters is None or gop.start_ns <= self._newest_ns:
             raise InternalError("A segment's GOPs must begin with `begin` and follow one another in time.")
         codec = self._description.codec
+        # The parameter sets are in the header alone (`avc1`, `hvc1`), so a film can have one set of them.
         if gop.begins and ParameterSets.of(gop.packets[0].data, codec) != self._parameters:
             raise FormatError("The camera changed its picture format inside a segment.")
         self._fragments += 1
         self._newest_ns = max(packet.sensor_ns for packet in gop.packets)
         samples = [sample_of(each) for each in (units if units is not None else gop_units(gop, codec))]
         shown = [self._tick(packet.sensor_ns) for packet in gop.packets]
+        # Sorted: samples are in decoding order, and their durations must fill the time without a gap.
         borders = [*sorted(shown), self._tick(gop.end_ns)]
         flags = [_KEYFRAME_FLAGS if packet.keyframe else _OTHER_FLAGS for packet in gop.packets]
         return fragment(self._fragments, borders, samples, flags, shown, self._delay)
@@ -204,6 +208,7 @@ class FragmentedMp4Writer:
         return b""
 
     def _tick(self, sensor_ns: int) -> int:
+        # From the start of the segment, not from the picture before: rounding errors must not add up.
         return round((sensor_ns - self._start_ns) * TICKS_PER_S / NS_PER_S)
 
     def _header(self, parameters: ParameterSets) -> bytes:

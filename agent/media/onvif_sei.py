@@ -161,6 +161,7 @@ def parse_sei(unit: bytes, codec: VideoCodec) -> MediaSei:
     plain = _unescaped(unit)
     # Size bytes and UUID never need escaping, so the payload begins at the same place in both.
     size = payload_size(unit, header + 1)[0]
+    # One spelling for each message: otherwise bytes that no signature covers could be added or changed.
     if begin + size + 1 != len(plain) or plain[-1:] != _STOP or _escaped(plain) != unit:
         raise _malformed()
     flags, payload = plain[begin + len(MEDIA_SIGNING_UUID)], plain[begin + len(MEDIA_SIGNING_UUID) + 1 : begin + size]
@@ -168,6 +169,7 @@ def parse_sei(unit: bytes, codec: VideoCodec) -> MediaSei:
     hidden = len(plain) - 1 - len(payload) + signed_at
     document = _escaped(plain[:hidden]) if flags & _ESCAPED_FLAG else plain[:hidden]
     signature, statement = fields.get(_SIGNATURE), _statement(fields)
+    # A message is of a certificate or of a GOP. The flag and the fields must say the same.
     if bool(flags & _CERTIFICATE_FLAG) == (statement is not None):
         raise _malformed()
     return MediaSei(

@@ -35,6 +35,7 @@ def pictures_of(container: InputContainer) -> av.VideoStream:
         raise FormatError("This is not a segment's video.")
     if not 0 < stream.width * stream.height <= _MOST_PIXELS:
         raise FormatError(f"Its pictures claim to be {stream.width} by {stream.height} pixels.")
+    # The size in the container is only a claim. The decoder reads it again from the stream, and refuses more.
     stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
     return stream
 
@@ -55,6 +56,7 @@ def check_film(media: bytes) -> None:
         with av.open(BytesIO(media), mode="r", format="mp4") as container:
             stream = pictures_of(container)
             stream.codec_context.thread_count = 1
+            # Key frames are enough to say that a film opens, and cost a small part of its decoding.
             stream.codec_context.skip_frame = "NONKEY"
             shown = 0
             for packet in container.demux(stream):

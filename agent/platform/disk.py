@@ -71,6 +71,7 @@ class RealDisk:
     def truncate(self, path: Path, size_bytes: int) -> None:
         with path.open("r+b") as file:
             file.truncate(size_bytes)
+            # A manifest that was cut must not get its damaged end back with a power cut.
             os.fsync(file.fileno())
 
     def sync_directory(self, path: Path) -> None:
@@ -107,6 +108,7 @@ class RealDisk:
 
     def free_bytes(self, path: Path) -> int:
         status = os.statvfs(path)
+        # `f_bavail`, not `f_bfree`: ext4 keeps blocks for root, which the recorder is not.
         return status.f_bavail * status.f_frsize
 
 

@@ -127,6 +127,7 @@ class SqliteIndex:
                 if self._connection is None or self._is_copy:
                     return
                 self._copy_to(new, self._connection)
+            # Only a whole copy gets the name. The one before stays until then.
             new.replace(self._beside(".copy"))
         except (sqlite3.Error, OSError) as error:
             with suppress(OSError):
@@ -177,6 +178,8 @@ class SqliteIndex:
         syncs: Sequence[NumberedClockSync] = (),
     ) -> None:
         with self._using() as connection, connection:
+            # Rows, sums and tip change together: an index that names a newer tip than its rows would skip them for
+            # ever.
             connection.execute("BEGIN IMMEDIATE")
             segments, stored = len(added), sum(entry.stored_bytes for entry in added)
             continuous = sum(entry.stored_bytes for entry in added if entry.continuous)

@@ -92,6 +92,7 @@ class DiskSegmentStore:
         with _at(self._root):
             for directory in (*self._shards.values(), self._aside):
                 self._disk.make_directory(directory)
+            # A directory's name is in its parent: without these syncs a power cut could lose all of them.
             for parent in (self._segments, self._root, self._root.parent):
                 self._disk.sync_directory(parent)
 
@@ -131,6 +132,7 @@ class DiskSegmentStore:
     def quarantine(self, shard: str, name: str) -> None:
         old = self._shards[shard] / name
         with _at(old):
+            # A second file of the same name must not replace the first: nothing in `aside/` may be lost.
             taken = set(self._disk.names(self._aside))
             new = next(
                 candidate
@@ -138,6 +140,7 @@ class DiskSegmentStore:
                 if candidate not in taken
             )
             self._disk.rename(old, self._aside / new)
+            # The new name is made durable first: a cut between the two syncs may leave both names, and never none.
             self._disk.sync_directory(self._aside)
             self._disk.sync_directory(old.parent)
 
@@ -196,6 +199,7 @@ class DiskManifestLog:
                 self._file.write(line + b"\n")
                 self._file.sync_data()
         except StorageError:
+            # After a failed write or sync the end of the file is unknown. Only `recover` opens it again.
             self.close()
             raise
 
@@ -265,6 +269,8 @@ class DiskManifestLog:
         with _at(self._path):
             file = self._disk.append_to(self._path)
             try:
+                # Before a line is read: one that is in the cache alone would be relied on, and lost by the next power
+                # cut.
                 file.sync()
                 self._disk.sync_directory(self._root)
             except OSError:
@@ -287,12 +293,14 @@ class DiskManifestLog:
             self._disk.unlink(self._reserve)
 
     def keep_reserve(self) -> None:
+        # A reserve that cannot be written costs nothing now: the next eviction tries it again.
         with suppress(OSError, StorageError):
             missing = self.missing_reserve_bytes()
             if not missing:
                 return
             file = self._disk.append_to(self._reserve)
             try:
+                # Zeros are written, because a hole would reserve no blocks.
                 file.write(bytes(missing))
                 file.sync()
             finally:

@@ -53,6 +53,7 @@ def chapters_to_delete(sizes: Mapping[int, int], needed: Mapping[int, int], limi
     copied_bytes = 0
     for chapter in sorted(sizes)[:_MOST_AT_ONCE]:
         copied_bytes += needed.get(chapter, 0)
+        # The oldest goes whatever it carries: a chapter of needed lines alone would otherwise block those behind it.
         if total_bytes <= bound_bytes or (going and copied_bytes > limits.chapter_bytes):
             break
         going.append(chapter)

@@ -37,6 +37,7 @@ class ClockJudge:
         offset_ns = read.utc_ns - read.boot_ns
         if RANK.index(read.quality) <= RANK.index(self._quality) and abs(offset_ns - self._offset_ns) > JUMP_NS:
             return replace(read, quality=ClockQuality.UNKNOWN)
+        # The next reading is compared with this one, and not with the first: slewing adds up over months.
         self._offset_ns = offset_ns
         self._quality = max(self._quality, read.quality, key=RANK.index)
         return read

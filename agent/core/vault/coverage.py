@@ -109,6 +109,8 @@ class BootClocks:
         if self._empty and isinstance(record, Chapter):
             self._begins = record.at
         self._empty = False
+        # A carried line may be from a time that the manifest has forgotten. It must not stretch its boot over that
+        # time.
         boots = self._carried if carried else self._boots
         for stamp in _stamps(record):
             zero_ms = stamp.utc_ms - stamp.at_us // _US_PER_MS

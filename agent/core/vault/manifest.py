@@ -185,6 +185,8 @@ def split_lines(chunks: Iterable[bytes], position: int = 0) -> Iterator[RawLine]
     for chunk in chunks:
         start = 0
         while (feed := chunk.find(b"\n", start)) >= 0:
+            # One byte beyond the limit shows that a line is too long. A damaged file without line feeds then costs no
+            # memory.
             begun += chunk[start : min(feed, start + LONGEST_LINE_BYTES + 1)]
             size += feed + 1 - start
             yield RawLine(position, bytes(begun[: LONGEST_LINE_BYTES + 1]), size, True)
@@ -214,6 +216,7 @@ class ChainHead:
 def sign_record(record: Record, tip: ChainHead, sign: Signer, second: Signer | None = None) -> SignedRecord:
     """Returns the line that continues a manifest at `tip`. `second` makes its second signature, if it needs one."""
     payload = strictjson.encode(_SignedPayload(seq=tip.sequence, prev=tip.previous, record=record))
+    # DSSE signs the type as well, so no record passes for another document of the same key.
     encoding = pae(PAYLOAD_TYPE, payload)
     signature, mldsa = sign(encoding), second(encoding) if second is not None else None
     outer = _SignedLine(

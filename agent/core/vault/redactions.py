@@ -109,6 +109,7 @@ def place_at(redaction: Redaction, at_ms: int) -> Place:
     passed, whole = at_ms - one.at_ms, two.at_ms - one.at_ms
 
     def between(begin: int, end: int, *, up: bool) -> int:
+        # Whole numbers, so that the page, the client and a requester agree on each pixel.
         moved = (end - begin) * passed
         return begin + (-(-moved // whole) if up else moved // whole)
 

@@ -78,6 +78,7 @@ class TimeSpan(strictjson.Message, frozen=True, kw_only=True):
     @property
     def end_ms(self) -> int:
         """UTC of the end, rounded up, so that a span is never empty or shorter than the footage."""
+        # The numerator is negative, and `//` rounds down, so the end is rounded up.
         return self.utc_ms - (self.start_us - self.end_us) // _US_PER_MS
 
     @property
