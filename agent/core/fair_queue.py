@@ -51,6 +51,7 @@ class FairQueue(Generic[T]):
             self._drop_oldest(sender)
             dropped += 1
         while self._total > self._size_bytes and len(self) > 1:
+            # By bytes, not by number of items: a flood of one sender makes room from that sender's own share.
             self._drop_oldest(max(self._held, key=self._held.__getitem__))
             dropped += 1
         return dropped
@@ -60,6 +61,7 @@ class FairQueue(Generic[T]):
         if not self._senders:
             return None
         sender, items = self._senders.popitem(last=False)
+        # A later item about the same subject says what holds now, so it must not overtake the earlier ones.
         held = _first_about(items[-1], items)
         items.remove(held)
         if items:

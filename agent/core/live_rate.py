@@ -129,6 +129,7 @@ class LinkRate:
         )
 
     def _drain_kbps(self, now_s: float) -> float:
+        # Never 0: two questions may have the same time.
         return self._sent_bytes * 8 / 1000 / max(now_s - self._sent_s, 1e-3)
 
     def _change(self, small: SmallPicture | None, now_s: float) -> None:

@@ -34,6 +34,7 @@ class TimeWindow:
         return cls(from_s * _MS_PER_S, to_s * _MS_PER_S)
 
     def overlaps(self, start_ms: int, end_ms: int) -> bool:
+        # Half-open on both sides: a segment that ends when the window begins shows nothing of it.
         return start_ms < self.to_ms and end_ms > self.from_ms
 
 

@@ -274,6 +274,7 @@ def sequence_key(key_id: str, message: SequencedMessage) -> str:
 def is_replay(history: History, requester: TrustedRequester, message: SequencedMessage) -> bool:
     """Returns whether this requester's key has already used the number for this kind, as far as is remembered."""
     numbers = sequence_key(requester.key.id, message)
+    # Numbers below the window cannot be told from used ones, so they count as used.
     return message.seq < history.oldest_sequence(numbers) or history.has_sequence(numbers, message.seq)
 
 

@@ -109,6 +109,7 @@ def _event(message: str) -> str | None:
     }
     fault = event.get("fault")
     if isinstance(fault, str):
+        # Only the class of the error: its message may quote a name or an address.
         known = fault if fault in _FAULTS else fault.partition(":")[0].partition(" ")[0]
         fields |= {"fault": known} if known in _FAULTS | _ERRORS else {}
     return " ".join([event["level"], event["event"], *(f"{key}={each}" for key, each in fields.items())])

@@ -94,6 +94,7 @@ def _widenings(old: RequesterEntry | None, new: RequesterEntry) -> Iterator[Wide
         return
     keys = {key.key: key for key in old.keys}
     found = {
+        # A revoked key gives no right, so it widens nothing, also if it was unknown before.
         WideningKind.KEY: not all(key.revoked or _is_within(key, keys.get(key.key)) for key in new.keys),
         WideningKind.REGION: not all(any(_encloses(o, n) for o in old.regions) for n in new.regions),
         WideningKind.LIMITS: _tighter(old.limits, new.limits) != new.limits,
@@ -121,6 +122,7 @@ def _common(old: RequesterEntry, new: RequesterEntry) -> RequesterEntry | None:
 
 def _common_key(old: RequesterKey, new: RequesterKey | None) -> RequesterKey:
     if new is None:
+        # The newer list lacks the key, so its holder may no longer ask.
         return replace(old, revoked=True)
     from_s, until_s = max(old.from_s, new.from_s), min(old.until_s, new.until_s)
     if from_s > until_s:

@@ -127,6 +127,7 @@ class Package(msgspec.Struct, metaclass=PreparedMeta, frozen=True, kw_only=True)
             self.kind == "package"
             and self.architecture == architecture
             and debian in self.debian
+            # Never backwards by an update: an old release with a known vulnerability would be an attacker's choice.
             and numbers(self.version) > numbers(running)
             and (self.upgrade_from is None or numbers(running) >= numbers(self.upgrade_from))
         )

@@ -98,6 +98,7 @@ def encrypt(payload: bytes, to: Subscription, *, salt: bytes, ephemeral: ec.Elli
     key = HKDF(hashes.SHA256(), 16, salt, b"Content-Encoding: aes128gcm\0").derive(seed)
     nonce = HKDF(hashes.SHA256(), 12, salt, b"Content-Encoding: nonce\0").derive(seed)
     header = salt + struct.pack(">IB", _RECORD_BYTES, len(ours)) + ours
+    # 0x02 ends the last record (RFC 8188, section 2). The padding is in the payload, as blanks behind its JSON.
     return header + AESGCM(key).encrypt(nonce, payload + b"\x02", None)
 
 
@@ -115,6 +116,7 @@ def vapid(endpoint: str, contact: str, expires_s: int, key: ec.EllipticCurvePriv
     claims = _segment({"aud": trust_root, "exp": expires_s, "sub": contact})
     signature = key.sign(f"{head}.{claims}".encode(), ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
     r, s = decode_dss_signature(signature)
+    # JWS wants r and s of 32 bytes each (RFC 7518, section 3.4), not the DER that the library gives.
     token = encode_url(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
     return f"vapid t={head}.{claims}.{token}, k={encode_url(point_of(key))}"
 

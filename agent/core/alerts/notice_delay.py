@@ -45,6 +45,7 @@ class NoticeDelay:
     def of_ms(self, came_ms: int) -> int:
         """Returns the delay of news that came at this UTC: any time from `SHORTEST_MS` to `LONGEST_MS` alike."""
         span = (came_ms + self._draw("phase") % SPAN_MS) // SPAN_MS
+        # 256 bits modulo ten million: the bias is beyond measure.
         return SHORTEST_MS + self._draw(f"span {span}") % (LONGEST_MS - SHORTEST_MS + 1)
 
     def _draw(self, name: str) -> int:

@@ -106,6 +106,7 @@ class Policy:
         told = self._told.get(key)
         if told is not None and now_ns - told[0] < self.cool_down_ns:
             if news.state:
+                # A state that is left out is told later: the last word of a channel must be true.
                 self._late[key] = news
             return Decision.RATE_LIMITED
         self._late.pop(key, None)

@@ -69,6 +69,7 @@ class HealthMonitor:
                 if each.fact not in self._told and now_ns - since_ns >= each.after_ns:
                     self._told.add(each.fact)
                     news.append(each.begun)
+            # `False`, and not None: an unknown fact ends nothing.
             elif lasts is False:
                 self._since.pop(each.fact, None)
                 if each.fact in self._told:

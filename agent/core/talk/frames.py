@@ -91,10 +91,12 @@ class FrameReader:
         if not 0 < counter <= _LAST_COUNTER or self._was_opened(counter):
             raise FormatError("A talk frame came twice, or too late.")
         try:
+            # The counter is the nonce, and the session is bound in: a frame of another session does not open.
             plain = self._aead.decrypt(bytes(4) + frame[:COUNTER_BYTES], frame[COUNTER_BYTES:], self._session)
         except InvalidTag as error:
             raise FormatError("A talk frame does not open.") from error
         found = read_content(counter, plain)
+        # Only after it opened: a forged counter must not push out those of true frames.
         self._remember(counter)
         return found
 

@@ -44,10 +44,12 @@ class JitterBuffer:
         """Frames that were missing when their turn came, or were dropped because too many waited."""
 
     def put(self, frame: TalkFrame) -> None:
+        # Its turn is over. Played late, it would be heard out of order.
         if frame.counter <= self._played:
             return
         self._waiting[frame.counter] = frame
         if len(self._waiting) > _MOST_WAITING:
+            # To the newest frames: talk that waits longer and longer is worse than a word that is lost.
             self._skip_to(sorted(self._waiting)[-self.target])
 
     def take(self) -> TalkFrame | None:

@@ -179,6 +179,7 @@ class UploadReceiver:
         if most_bytes is None or not wanted:
             self.dropped += 1
             return
+        # The bounds come before the hash: a chunk out of bounds must cost no computation and no disk.
         fits = offset >= 0 and 0 < len(data) <= LARGEST_CHUNK_BYTES and end <= most_bytes
         if not fits or hashlib.sha256(data).hexdigest() != sha256:
             self.dropped += 1

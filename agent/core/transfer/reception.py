@@ -59,6 +59,7 @@ class OpenTransfers:
     def find(self, device: str, disclosure: str) -> UploadReceiver | None:
         """Returns the receiver of an open disclosure of this device. Counts any other message and returns None."""
         owner, receiver = self._open.get(disclosure, ("", None))
+        # A disclosure belongs to the device that began it. Another device that copies its id adds nothing.
         if receiver is None or owner != device:
             self.dropped += 1
             return None

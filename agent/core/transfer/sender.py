@@ -146,6 +146,7 @@ class UploadSender:
         """Handles the end of the link. Chunks in flight have been settled as lost. After a silent death chunks get
         smaller."""
         self._online = False
+        # Only after a silent death: a refusal or a broker that shuts down says nothing about the size of chunks.
         if fault in (LinkFault.STALLED, LinkFault.LOST) and self._state is _SenderState.SENDING:
             self._shrink()
 
@@ -162,6 +163,7 @@ class UploadSender:
                 if code == _TOO_LARGE and self.chunk_bytes > SMALLEST_CHUNK_BYTES:
                     self._chunk_bytes = self.chunk_bytes
                     self._shrink()
+                    # The broker refuses packets of this size, so larger chunks are not tried again.
                     self._wanted_chunk = self._chunk_bytes
                 else:
                     self._hold(now)
@@ -254,6 +256,7 @@ class UploadSender:
                 # The requester still works through chunks sent before the question, so its answer is still to come.
                 self._ask_again_ns = BootNs(now + self._patience_ns)
             elif self._asked and not self._bytes_in_flight:
+                # Replaced, and not added: the answer to a question counts also against parts that were reported before.
                 self._held = stored
                 self._plan(held, stored)
                 self._state = _SenderState.SENDING
@@ -273,6 +276,7 @@ class UploadSender:
         for part, size in enumerate(self._parts):
             if part not in stored:
                 spans = listed.get(part) or ByteRanges([(0, size.size_bytes)])
+                # A receipt may list bytes beyond the part. They would be asked of a file that does not have them.
                 spans.remove(size.size_bytes, max(size.size_bytes, *(end for _, end in spans)))
                 self._pending[part] = spans
 
