@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         panel, board = load(wanted.config)
         if wanted.command in (None, "run"):
             use_time_zone(zone_in(wanted.config))
-            bridge = Bridge(lines_of(panel), panel, board, allowed_uids=_uids(panel))
+            bridge = Bridge(lines_of(panel), panel, board, allowed_uids=_uids(panel), state=wanted.state)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: bridge.stop())
             bridge.run()
@@ -65,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m firmware_bridge", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--config", type=Path, default=_CONFIG, help=f"default: {_CONFIG}")
+    parser.add_argument("--state", type=Path, help="the folder that keeps the number of reboots")
     commands = parser.add_subparsers(dest="command", metavar="run|press|pass|privacy|tamper|show|board-light")
     commands.add_parser("run", help="run the bridge")
     press = commands.add_parser("press", help="press the button of a simulated panel")

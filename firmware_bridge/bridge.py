@@ -4,8 +4,8 @@
 has not acknowledged (the newest `_MOST_PRESSES`), and the number of reboots.
 
 The agent asks for a reboot, and the bridge limits it: only if `board.may_reboot` allows it, and at most `_REBOOTS`
-times in a row. The count is in a file beside the socket and is reset after an hour with a living agent. If the file
-cannot be written, the bridge does not reboot, because an unlimited number of reboots would be worse.
+times in a row. The count is in a file and is reset after an hour with a living agent. If the file cannot be written,
+the bridge does not reboot, because an unlimited number of reboots would be worse.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _MS: Final = 1_000_000
 _HEALTH_NS: Final = 5 * 10**9
 _MOST_PRESSES: Final = 16
 _REBOOTS: Final = 3
+_REBOOT_ASKS_S: Final = 10.0
+"""Shorter than the watchdogs' patience: the loop waits meanwhile."""
 _HEALTHY_NS: Final = 3600 * 10**9
 _EARLIEST_TRUE_S: Final = 1_767_225_600
 """2026-01-01: a clock before that is known to be wrong."""
@@ -86,7 +88,9 @@ class Bridge:
         allowed_uids: frozenset[int] = frozenset(),
         health: Callable[[], BoardHealth] = read_health,
         reboot: Callable[[], None] | None = None,
+        state: Path | None = None,
     ) -> None:
+        """`state`: the folder that keeps the number of reboots. None: that of the socket, which a reboot may clear."""
         self._lines = lines
         self._settings = settings
         self._board = board
@@ -97,6 +101,8 @@ class Bridge:
         self._throttle = Throttle(board.throttle_from_c)
         self._read_health = health
         self._reboot = reboot or _reboot_by_systemd
+        # Not in /run, if the caller knows better: a reboot clears it, and the count would never reach its limit.
+        self._reboots = (state or settings.socket.parent) / f"{settings.socket.stem}.reboots"
         self._state = frames.BoardState(throttle_level=ThrottleLevel.NORMAL)
         self._presses: deque[frames.Pressed] = deque(maxlen=_MOST_PRESSES)
         self._agent_since_ns: int | None = None
@@ -270,10 +276,6 @@ class Bridge:
             with contextlib.suppress(OSError):
                 self._reboots.unlink(missing_ok=True)
 
-    @property
-    def _reboots(self) -> Path:
-        return self._settings.socket.with_suffix(".reboots")
-
     def _on_reboot(self, peer: socket.socket, wish: frames.Reboot) -> None:
         if not self._is(peer, frames.Peer.AGENT):
             return
@@ -293,11 +295,22 @@ class Bridge:
             self._server.send(peer, frames.Rejected(why="The count of reboots cannot be kept: no reboot."))
             return
         _say(f"Rebooting, {before + 1} of {_REBOOTS}: {wish.why}")
-        self._reboot()
+        try:
+            self._reboot()
+        except BridgeError as error:
+            # Not counted: a right that is missing today must not use up the reboots of the day when it is there.
+            with contextlib.suppress(OSError):
+                self._reboots.write_text(str(before))
+            _say(error.message)
+            self._server.send(peer, frames.Rejected(why=error.message[:200]))
 
 
 def _reboot_by_systemd() -> None:
-    subprocess.run(["/usr/bin/systemctl", "reboot"], check=False)
+    """Raises `BridgeError` if the machine does not reboot. For a service without root's rights, polkit decides."""
+    try:
+        subprocess.run(["/usr/bin/systemctl", "reboot"], check=True, timeout=_REBOOT_ASKS_S)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BridgeError("The board cannot be rebooted: systemd refuses it.") from error
 
 
 def _open_watchdog(path: Path) -> int:

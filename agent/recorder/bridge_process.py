@@ -19,11 +19,13 @@ _ENDING_S = 5.0
 
 
 class BridgeProcess:
-    """Use `start` and `stop`. The bridge reads `[panel]` and `[board]` of the file `configuration`."""
+    """Use `start` and `stop`. The bridge reads `[panel]` and `[board]` of the file `configuration`, and keeps its number
+    of reboots in the folder `state`."""
 
-    def __init__(self, configuration: Path) -> None:
+    def __init__(self, configuration: Path, state: Path) -> None:
+        files = ["--config", str(configuration.resolve()), "--state", str(state.resolve())]
         # -P keeps the current folder off the import path: a stray `firmware_bridge/` must not become the program.
-        self._command = [sys.executable, "-P", "-m", "firmware_bridge", "--config", str(configuration.resolve()), "run"]
+        self._command = [sys.executable, "-P", "-m", "firmware_bridge", *files, "run"]
         self._log = structlog.get_logger("bridge")
         self._stopping = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None

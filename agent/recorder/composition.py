@@ -335,6 +335,7 @@ class RecorderRuntime:
             self._is_live,
             deps.button_held,
             deps.is_served,
+            deps.own_state,
         )
 
     def _make_set_up(self, open_camera: Callable[[], Camera]) -> SetupReader | None:

@@ -34,10 +34,12 @@ class PanelRuntime:
         is_live: Callable[[], bool] = lambda: False,
         button_held: Callable[[], bool] = lambda: False,
         is_served: Callable[[], bool] = lambda: True,
+        state: Path | None = None,
     ) -> None:
         """`set_up` has the camera before there is an owner, so the lights show its state too. `is_live`: a person
         watches or talks. `button_held`: takes a long press. `is_served`: the custodian answers. Otherwise no record is
-        signed and no alert leaves, so the status LED shows a fault."""
+        signed and no alert leaves, so the status LED shows a fault. `state`: the bridge's folder, for the number of
+        reboots; None is the configuration's."""
         self.handler = PanelHandler(recorder, notifier, button_held)
         vitals = recorder if set_up is None else _BothVitals(recorder, set_up)
         self.link = BridgeLink(
@@ -48,8 +50,9 @@ class PanelRuntime:
             lambda: _light_of(set_up) or self.handler.light,
             is_live,
         )
-        starts = panel.start and configuration_file is not None
-        self._process = BridgeProcess(configuration_file) if starts and configuration_file is not None else None
+        self._process = None
+        if panel.start and configuration_file is not None:
+            self._process = BridgeProcess(configuration_file, state or configuration_file.parent)
 
     def start(self) -> None:
         if self._process is not None:

@@ -67,7 +67,9 @@ class Peer:
 class Running:
     """A bridge in a thread, on a panel with every wire."""
 
-    def __init__(self, folder: Path, *, may_reboot: bool = False, health: BoardHealth | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, may_reboot: bool = False, health: BoardHealth | None = None, state: Path | None = None
+    ) -> None:
         self.lines = SimulatedLines()
         self.path = folder / "b.sock"
         self.reboots = 0
@@ -82,6 +84,7 @@ class Running:
             BoardConfig(may_reboot=may_reboot),
             health=lambda: health or BoardHealth(temperature_c=50.0),
             reboot=reboot,
+            state=state,
         )
         self.thread = threading.Thread(target=self.bridge.run)
         self.thread.start()
@@ -264,10 +267,12 @@ def test_nobody_reboots_a_board_that_may_not(running: Running) -> None:
     assert running.reboots == 0
 
 
-def test_reboots_are_bounded_over_restarts_of_the_bridge(tmp_path: Path) -> None:
+def test_reboots_are_bounded_although_each_clears_the_folder_of_the_socket(tmp_path: Path) -> None:
     outcomes = []
-    for _ in range(5):
-        running = Running(tmp_path, may_reboot=True)
+    for boot in range(5):
+        folder = tmp_path / f"run-{boot}"
+        folder.mkdir()
+        running = Running(folder, may_reboot=True, state=tmp_path)
         try:
             agent = running.peer()
             agent.say(frames.Reboot(why="again"))
@@ -322,6 +327,24 @@ def test_a_chip_that_is_lost_ends_the_bridge_which_lets_go_of_socket_and_lines(t
     thread.join(20)
     agent.socket.close()
     assert (ended, lines.is_closed, path.exists()) == (["The GPIO chip is gone."], True, False)
+
+
+def test_a_reboot_that_the_system_refuses_is_told_and_not_counted(tmp_path: Path) -> None:
+    running = Running(tmp_path, may_reboot=True)
+
+    def refused() -> None:
+        running.reboots += 1
+        raise BridgeError("The board cannot be rebooted: systemd refuses it.")
+
+    running.bridge._reboot = refused
+    try:
+        agent = running.peer()
+        for asked in range(1, 5):
+            agent.say(frames.Reboot(why="again"))
+            assert "systemd refuses" in agent.hear(frames.Rejected).why
+            assert running.reboots == asked
+    finally:
+        running.close()
 
 
 def _refused(agent: Peer) -> bool:

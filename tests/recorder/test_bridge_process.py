@@ -44,17 +44,18 @@ def is_running(line: str) -> bool:
 def made(folder: Path, monkeypatch: pytest.MonkeyPatch, then: str) -> BridgeProcess:
     monkeypatch.setattr(sys, "executable", str(program(folder, then)))
     monkeypatch.chdir(folder)
-    return BridgeProcess(Path("doorward.toml"))
+    return BridgeProcess(Path("doorward.toml"), Path("state"))
 
 
-def test_the_bridge_gets_the_file_by_its_whole_path_and_ends_with_the_recorder(
+def test_the_bridge_gets_its_files_by_their_whole_paths_and_ends_with_the_recorder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bridge = made(tmp_path, monkeypatch, "|time.sleep(600)")
     bridge.start()
     until(lambda: started(tmp_path))
     (line,) = started(tmp_path)
-    assert line.split(" ", 1)[1] == f"-P -m firmware_bridge --config {tmp_path / 'doorward.toml'} run"
+    files = f"--config {tmp_path / 'doorward.toml'} --state {tmp_path / 'state'}"
+    assert line.split(" ", 1)[1] == f"-P -m firmware_bridge {files} run"
     assert is_running(line)
     bridge.stop()
     assert not is_running(line)

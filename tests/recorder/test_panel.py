@@ -33,8 +33,8 @@ class Processes:
     def __init__(self) -> None:
         self.calls: list[object] = []
 
-    def __call__(self, file: Path) -> Processes:
-        self.calls.append(file)
+    def __call__(self, file: Path, state: Path) -> Processes:
+        self.calls.append((file, state))
         return self
 
     def start(self) -> None:
@@ -113,11 +113,11 @@ def test_the_bridge_is_started_with_the_recorder_and_stopped_after_the_link(
 ) -> None:
     recorder: Any = WithStatus()
     file = tmp_path / "doorward.toml"
-    runtime = PanelRuntime(PanelConfig(socket=tmp_path / "b.sock"), file, recorder, Owner())
+    runtime = PanelRuntime(PanelConfig(socket=tmp_path / "b.sock"), file, recorder, Owner(), state=tmp_path / "own")
     runtime.start()
-    assert processes.calls == [file, "start"]
+    assert processes.calls == [(file, tmp_path / "own"), "start"]
     runtime.stop()
-    assert processes.calls == [file, "start", "stop"]
+    assert processes.calls == [(file, tmp_path / "own"), "start", "stop"]
     assert not runtime.link._thread.is_alive()
 
 
