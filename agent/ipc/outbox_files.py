@@ -42,7 +42,7 @@ class DiskOutboxDraft:
         self._folder = folder
         self._final = folder / disclosure
         self._making = folder / f"{disclosure}.making"
-        # What an attempt left that a crash ended.
+        # The remains of an attempt that a crash ended.
         shutil.rmtree(self._making, ignore_errors=True)
         with _told():
             self._making.mkdir(mode=_HIDDEN)

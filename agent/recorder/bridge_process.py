@@ -19,7 +19,7 @@ _ENDING_S = 5.0
 
 
 class BridgeProcess:
-    """Use `start` and `stop`. The bridge reads `[panel]` and `[board]` of the file `configuration`, and keeps its number
+    """Use `start` and `stop`. The bridge reads `[panel]` and `[board]` of the file `configuration`. It keeps its number
     of reboots in the folder `state`."""
 
     def __init__(self, configuration: Path, state: Path) -> None:
