@@ -48,9 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         panel, board = load(wanted.config)
         if wanted.command in (None, "run"):
+            # The chime's quiet hours are local time.
             use_time_zone(zone_in(wanted.config))
             bridge = Bridge(lines_of(panel), panel, board, allowed_uids=_uids(panel), state=wanted.state)
             for number in (signal.SIGTERM, signal.SIGINT):
+                # `stop` sets a flag and writes one byte: it takes no lock that the interrupted code could hold.
                 signal.signal(number, lambda *_: bridge.stop())
             bridge.run()
         else:

@@ -20,25 +20,15 @@ The transition table is the machine.  `t` is the instant of an input, `last` the
                                                          ClipBegins(from max(t - pre-roll, free))
     any        closed at t                               ClipEnds(t) if recording, EventEnds(last)      IDLE
 
-A second ring is a separate event. Otherwise the list of events would show one event for two rings. Rings that follow
-each other faster are one ring.
-
-A merge gap no longer than the post-roll leaves WAITING at once, so then event and clip end together.
-
 *Activity* is a confirmed motion sample, a button press, a PIR pulse, or - this is the hysteresis - after confirmed
 motion, a weaker sample within `hold_s`, or one that says within `stay_s` that the visitor is still there.  A trigger
 needs no motion: a press at night in a lightless porch makes an event.
-
-A PIR decides doubtful holds: a pulse within an open event makes each sample of the next `warm_s` an activity, because a
-visitor that the camera has let go stands still between two pulses.  A pulse that begins an event does not: alone it can
-be the sun on a wall.
 
 Invariants (held by `tests/properties/test_event_machine.py`): clips never overlap; every activity lies in a clip; a
 clip reaches back the whole pre-roll unless the clip before it has those frames already; a clip that is split at the
 longest length goes on at the very instant of its end, so that every frame is kept; each thing that begins ends once.
 
 Pure: instants are boot-clock nanoseconds given by the caller, who asks `next_deadline_ns` when to call `on_time`.
-Time never goes back: an input dated before the newest one (a frame that was analysed late) counts as of that instant.
 """
 
 from __future__ import annotations
@@ -193,6 +183,7 @@ class EventMachine:
         self._settings = settings or EventSettings()
         self._pre_roll_ns = seconds(self._settings.pre_roll_s)
         self._post_roll_ns = seconds(self._settings.post_roll_s)
+        # A merge gap no longer than the post-roll leaves WAITING at once: event and clip end together.
         self._merge_gap_ns = max(seconds(self._settings.merge_gap_s), self._post_roll_ns)
         self._longest_clip_ns = seconds(self._settings.longest_clip_s)
         self._hold_ns = seconds(self._settings.hold_s)
@@ -239,11 +230,13 @@ class EventMachine:
     def on_trigger(self, kind: TriggerKind, at_ns: BootNs) -> tuple[EventEffect, ...]:
         """A button press or PIR pulse: always an event, whatever the picture shows."""
         effects = [*self._reach(at_ns)]
+        # A second ring is a separate event: otherwise the owner's list would show one event for two rings.
         if kind is TriggerKind.BUTTON and self._rings_again():
             effects += self._end_now()
         if self._event is not None:
             effects.append(EventTriggered(self._event.ordinal, kind, self._now_ns))
             if kind is TriggerKind.PIR:
+                # Only within an open event: a pulse alone can be the sun on a wall.
                 self._event.warm_ns = self._now_ns
         effects += self._activity(kind.event_kind)
         if kind is TriggerKind.BUTTON and self._event is not None:
@@ -278,6 +271,7 @@ class EventMachine:
 
     def _reach(self, now_ns: BootNs) -> Iterator[EventEffect]:
         """Let time pass up to `now_ns`, doing what falls due on the way, in order and at its own instant."""
+        # Time never goes back: a frame that was analysed late may be dated before a trigger that came meanwhile.
         self._now_ns = max(self._now_ns, now_ns)
         while self._event is not None and (deadline_ns := self.next_deadline_ns) is not None:
             if deadline_ns > self._now_ns:
@@ -318,6 +312,7 @@ class EventMachine:
         event = self._event
         if event is None:
             return False
+        # A visitor whom the camera has let go stands still between two pulses of the PIR.
         if event.warm_ns is not None and self._now_ns - event.warm_ns <= self._warm_ns:
             return True
         if event.confirmed_ns is None:

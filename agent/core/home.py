@@ -145,6 +145,7 @@ def state_of(status: Mapping[str, Any]) -> dict[str, Any]:
         "last_clip": None if newest_ms is None else datetime.fromtimestamp(newest_ms // 1000, UTC).isoformat(),
         "stored": round(status["vault"]["stored_bytes"] / 1e6, 1),
         "segments": status["vault"]["segments"],
+        # The entity lists its states. Home Assistant raises an error for any other one.
         "camera": state if state in CAMERA_STATES else None,
         "link": status["link"]["link"],
         "clock": status["clock"],

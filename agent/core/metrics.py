@@ -144,6 +144,7 @@ def _one(name: str, kind: str, words: str, value: Any) -> Metric:
 
 
 def _escaped(text: str) -> str:
+    # A channel's name is the owner's text: unescaped, it could end the label and add a figure.
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 

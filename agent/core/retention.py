@@ -231,6 +231,7 @@ class _Eviction:
             elif age is None:
                 undated.append(entry)
             else:
+                # They are older still: the order of the manifest holds, whatever the clock said.
                 for older in undated:
                     self._evict(older, EvictionReason.AGE)
                 undated.clear()

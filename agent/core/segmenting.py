@@ -272,6 +272,7 @@ class Segmenter:
         """
         effects: list[SegmentEffect] = []
         if self._clips and self._clips[-1].until_ns is None:
+            # A pre-roll may reach behind the beginning of the running clip, which must not end before it begins.
             effects += self.clip_ends(self._clips[-1].event, max(from_ns, self._clips[-1].from_ns))
         self._clips.append(_Clip(event, from_ns))
         return (*effects, *self._catch_up())

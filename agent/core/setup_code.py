@@ -86,6 +86,7 @@ def parse_setup_code(text: str) -> SetupCode:
     password, rest = _field(rest)
     name, rest = _field(rest)
     zone, rest = _field(rest)
+    # In bytes: IEEE 802.11 limits an SSID to 32 octets.
     if rest or len(ssid.encode()) > _LONGEST_SSID or not ssid.isprintable():
         raise FormatError("This set-up code has no valid Wi-Fi name.")
     if password and not (ssid and _PASSWORD.fullmatch(password)):

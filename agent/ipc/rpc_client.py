@@ -107,6 +107,7 @@ class RpcClient:
         """Call it with the lock held. A connection on which anything failed is closed before the next request: a late
         answer would be taken for the answer to that request."""
         connection = self._socket
+        # A server may have closed an idle connection. The request was not sent, so it can go over another one.
         if connection is not None and _is_over(connection):
             self._socket = None
             connection.close()

@@ -241,6 +241,7 @@ class _FilmReader:
         fault = self._fault_of(sei, statement)
         if fault is None and self.before is not None:
             fault = _fault_of_place(statement, *self.before)
+        # A message that proves nothing vouches for no GOP, so the next one is not compared with its hash.
         self.before = (statement, self.pending[0] if fault is None else None)
         if fault is not None:
             self._fault(fault)

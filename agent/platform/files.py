@@ -72,6 +72,7 @@ def write(path: Path, data: bytes, *, secret: bool = False, like: Path | None = 
             file.write(data)
             if told is not None:
                 os.fchown(file.fileno(), told.st_uid, told.st_gid)
+                # Without setuid and setgid bits, which the owner of the folder could have planted.
                 os.fchmod(file.fileno(), told.st_mode & 0o777)
             file.flush()
             os.fsync(file.fileno())

@@ -101,6 +101,7 @@ class _LineWriter:
         return lambda name="doorward", *_: cls(out, lock, str(name))
 
     def _write(self, line: str) -> None:
+        # The log may be on the disk that is full. Only the line is lost.
         with self._lock, contextlib.suppress(OSError):
             self._out.write(line + "\n")
             self._out.flush()
@@ -185,6 +186,7 @@ def _clean(value: object, name: str = "", depth: int = 0) -> Any:
         return {_clean_text(str(key)): _clean(one, str(key), depth + 1) for key, one in [*value.items()][:_MOST_ITEMS]}
     if depth < _DEEPEST and isinstance(value, Sequence | set | frozenset):
         return [_clean(one, depth=depth + 1) for one in [*value][:_MOST_ITEMS]]
+    # An object's `repr` may hold keys, pictures or a requester's words.
     return f"<{type(value).__name__}>"
 
 
@@ -197,6 +199,7 @@ def _fault(error: BaseException) -> str:
     """Our own errors say what they were written to say; of others, what happened and where."""
     if isinstance(error, DoorwardError):
         return _clean_text(f"{type(error).__name__}: {error}")
+    # The message of a foreign exception quotes its input, and so may hold a secret. errno has a fixed text.
     words = f": {os.strerror(error.errno)}" if isinstance(error, OSError) and error.errno else ""
     frames = traceback.extract_tb(error.__traceback__)
     places = [f"{_short(frame.filename)}:{frame.lineno}" for frame in frames[-3:]]
@@ -220,6 +223,7 @@ def _as_line(_writer: object, _level: str, event: MutableMapping[str, Any]) -> s
     """`12:03:04.117 warning  recorder    camera lost  fault=…`, with control characters made visible."""
     head = f"{event.pop('at')[11:23]} {event.pop('level'):8} {event.pop('part'):11} {event.pop('event')}"
     fields = "  ".join(f"{name}={_quoted(value)}" for name, value in event.items())
+    # A text from outside could move the cursor of root's terminal, or turn the order of its letters round.
     return _UNSEEN.sub(_escaped, f"{head}  {fields}".rstrip())
 
 

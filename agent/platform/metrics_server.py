@@ -101,6 +101,7 @@ def _handler(page: Callable[[], str]) -> Any:
         server_version, sys_version = "doorward", ""
 
         def do_GET(self) -> None:
+            # 421 is "Misdirected Request" (RFC 9110): a page of the web let its own name lead here.
             if isinstance(self.server, _LoopbackServer) and not _is_local(self.headers.get("Host")):
                 self.send_error(421)
                 return

@@ -92,6 +92,7 @@ def read_regular(path: Path | str, limit_bytes: int, *, folder: int | None = Non
     """
     descriptor = os.open(path, os.O_RDONLY | _NO_LINK, dir_fd=folder)
     with os.fdopen(descriptor, "rb") as file:
+        # Asked of the open file: the owner of the folder can exchange a name between a look at it and its opening.
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "It is no regular file", str(path))
         pieces, left = [], limit_bytes + 1
@@ -146,6 +147,7 @@ class PrivilegedFolder:
 
     def put(self, name: str, data: bytes) -> None:
         """Makes the file `name` with mode 0600, whole and durable, in place of what has that name."""
+        # The owner of the folder cannot foresee this name, so a link that waits there is unlikely. O_EXCL refuses it.
         making = f".{name}.{secrets.token_hex(4)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK
         with os.fdopen(os.open(making, flags, 0o600, dir_fd=self._descriptor), "wb") as file:

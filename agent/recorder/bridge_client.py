@@ -159,6 +159,7 @@ class BridgeLink:
 
     def _lux(self) -> float | None:
         lux = self._vitals.lux
+        # The bridge refuses a frame with a value out of range, and ends the connection.
         return None if lux is None else min(max(lux, 0.0), 1_000_000.0)
 
 

@@ -135,6 +135,7 @@ class RecorderRuntime:
             entropy=SystemEntropy(),
             sealing=SealingContext((), 0, deps.device, deps.sign, deps.second),
             limits=self._limits(),
+            # `solo` reads the manifest to its end first, because its custodian asks the same index.
             slice_s=_SLICE_S if deps.records_first else None,
             on_unreadable=self._tell_unreadable,
         )
@@ -230,8 +231,10 @@ class RecorderRuntime:
             return CameraEnd.STOPPED
         end = self.recorder.run(first_ns)
         if self.recorder.wanted is RecoveryAction.EXIT:
+            # For the next process, which the supervisor starts: after two such exits it asks for a reboot.
             self._exits.save(self.recorder.recovery.exits + 1)
         elif self.recorder.wanted is RecoveryAction.REBOOT:
+            # The bridge counts reboots. Behind this one, the table of `core.recovery` begins again.
             self._exits.save(0)
             if self.panel is not None:
                 self.panel.link.ask_reboot("the camera does not come back")
@@ -268,6 +271,7 @@ class RecorderRuntime:
         self.vault.seal_to(recipients, epoch)
         self._owners = tuple(str(each) for each in recipients)
         self._listen_to_keys()
+        # Last: the waiting thread opens the camera now, and each segment needs the recipients from its beginning.
         self._enrolled.set()
 
     def show_to(self, glances: tuple[str, ...]) -> None:

@@ -59,6 +59,8 @@ def load(library: Path = LIBRARY) -> Kernel:
     if not library.is_file():
         return _pure("it was not compiled: there was no C compiler at set-up")
     try:
+        # `PyDLL`, not `CDLL`: it keeps the interpreter's lock, because a call of 20 µs costs less than to get the lock
+        # back.
         loaded = ctypes.PyDLL(str(library))
         source_of, bytes_of = loaded.doorward_motion_source, loaded.doorward_motion_grids_bytes
     except (OSError, AttributeError) as error:

@@ -212,10 +212,12 @@ class Recorder(ThreadOwned):
             queues.lumas.force(PendingTrigger(kind, min(at_ns or now_ns, now_ns) if queues.live else None))
         elif kind is TriggerKind.BUTTON:
             self._inputs.early_presses.append(time.monotonic_ns())
+            # Two lists: one for the manifest, which has each ring, and one for an event, if a camera comes soon.
             self._inputs.unseen_rings.append(self._clock.now().boot_ns)
             self._loop.look_now()
         if kind is TriggerKind.BUTTON:
             picture = "" if queues is not None else f" There is no picture: {self._status.state()[0]}."
+            # From this thread, and not from the writer's: the owner is told of a ring also while the disk hangs.
             self._notifier.notify("button", f"A person pressed the button.{picture}")
 
     @property

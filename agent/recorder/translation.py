@@ -88,6 +88,7 @@ def writer_settings(clips: ClipsConfig) -> WriterSettings:
 def zone_map(motion: MotionConfig) -> ZoneMap:
     """The zones, each with its own sensitivity times the camera's, and the larger of both smallest persons."""
     zones = [Zone(z.name, z.corners, z.kind, z.sensitivity, z.smallest_person) for z in motion.zones]
+    # A sensitivity belongs to an include zone, so without one the whole picture becomes one.
     if not any(zone.kind is ZoneKind.INCLUDE for zone in zones):
         zones.append(Zone("everything", _WHOLE_PICTURE))
     low, high = _SENSITIVITY
@@ -143,6 +144,7 @@ def make_camera(configuration: Configuration, encoder: EncoderChoice | None = No
             settings.url or "", settings.luma_url, masked=encoding.zones.has_privacy, stall_s=settings.stall_s
         )
     if settings.kind is CameraKind.USB:
+        # A USB camera offers few sizes. It films as configured, and a smaller picture is encoded.
         encoding = dataclasses.replace(encoding, widest_px=size_px[0])
         mode_ = V4l2Mode(settings.size[0], settings.size[1], rate)
         return V4l2Camera(str(settings.device), mode_, settings=encoding, stall_s=settings.stall_s)

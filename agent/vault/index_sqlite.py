@@ -247,6 +247,7 @@ class SqliteIndex:
         return next(iter(self._select("ORDER BY sequence DESC LIMIT 1")), None)
 
     def shard(self, shard: str) -> tuple[VaultEntry, ...]:
+        # A range of the unique index. DEL is above each digit of an id.
         return self._select("WHERE id >= ? AND id < ? ORDER BY id", shard, shard + "\x7f")
 
     def totals(self) -> Totals:
@@ -282,6 +283,7 @@ class SqliteIndex:
                 yield self._connection
             except (sqlite3.Error, UnicodeDecodeError) as error:
                 if is_damage(error):
+                    # Remembered: what follows in this process must not work on what is left of the index.
                     self._ruined = str(error)
                     if not self._is_copy:  # the file is its recorder's to remove
                         with suppress(OSError):
@@ -375,6 +377,7 @@ def _row(entry: VaultEntry) -> tuple[Any, ...]:
 
 
 def _entry(row: tuple[Any, ...]) -> VaultEntry:
+    # A page that rotted may hold any value: SQLite keeps no checksum of its rows.
     if [type(each) for each in row] != _TYPES or row[7] not in _QUALITIES or not _NAMES.fullmatch(" ".join(row[1:4])):
         raise MalformedDatabase("a row of the wrong types")
     *plain, whole, witnessed, line_offset, line_size, start_us, continuous, sound_bytes, dated_later = row

@@ -69,6 +69,7 @@ def last_line(log: ManifestLog, tip: ChainHead) -> SignedRecord | None:
     """The line behind which `tip` stands, when it is the end of that line and of the lines carried behind it."""
     beginning = chapter_start(chapter_of(tip.offset))
     start = max(beginning, tip.offset - LONGEST_LINE_BYTES - 1)
+    # The longest line with its line feed: the whole line in front of `tip` is in it.
     before = log.read(start, tip.offset - start)
     if len(before) != tip.offset - start or not before.endswith(b"\n"):
         return None

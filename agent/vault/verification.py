@@ -138,6 +138,7 @@ def check_entry(store: SegmentStore, log: ManifestLog, entry: VaultEntry, device
             if store.size(file) is None:
                 check.missing.append(file.name)
                 continue
+            # Read also without a record: a block that the medium has lost shows only when it is read.
             found = digest(store.chunks(file), recorded.header_size if recorded else 1)
         except StorageError as error:
             if isinstance(error.__cause__, FileNotFoundError):  # it was evicted between the two calls

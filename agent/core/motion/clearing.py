@@ -48,6 +48,7 @@ class NoiseReduction:
         phase = self._frames % _LOOK_FRAMES
         if self.rains:
             plan = DRY | KEEP
+        # The frames of the last two phases are kept: a jump is counted against the frames before and after it.
         elif 0 < phase < _LOOK_FRAMES - 2:
             plan = 0
         else:

@@ -147,6 +147,8 @@ class MotionConfirmation:
                 continue
             if region.cells < once_cells:
                 self._likely.append((frame_number, region.box))
+                # A small thing must pass twice in nearly the same place: a visitor does so again and again, a moth once
+                # in a while.
                 if not any(are_near(region.box, box) for box in likely):
                     continue
             boxes.append(region.box)
@@ -173,6 +175,7 @@ class MotionConfirmation:
         if region.cells < region.smallest_cells or region.settled_cells > _SCENERY_SHARE * region.cells:
             return False
         factor = _CLUTTER_PATHS_IF_LARGE if region.cells >= _SMALL_CELLS else _CLUTTER_PATHS
+        # Clutter holds only for what does not dwell: a visitor who comes slowly would otherwise meet their own.
         lasts = region.total_dwell >= self._lasting_mean_dwell * region.cells
         if not lasts and region.longest_path < factor * self._clutter * self.least_path:
             return False
@@ -181,6 +184,7 @@ class MotionConfirmation:
         if region.total_dwell < self._least_mean_dwell * region.cells:
             return False  # it flies
         surely_tracked = region.longest_path >= 2 * self.least_path and region.longest_dwell >= 2
+        # The lamp draws insects at night, so a small thing must be upright and surely tracked besides.
         if lamp:
             return surely_tracked and _is_upright(region.box) and region.cells >= _LEAST_CELLS_AT_NIGHT
         dwells = region.longest_dwell >= self._least_dwell and region.total_dwell >= _SURE_MEAN_DWELL * region.cells

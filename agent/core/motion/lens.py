@@ -108,6 +108,7 @@ class LensWatch:
             self.state = LensState.SHAKEN if shaken else LensState.CLEAR
             if not busy:
                 self._learn(grid, _FOLLOW)
+        # The camera was turned for good: what it shows now becomes the usual scene.
         if self._odd_looks >= _LEARN_ANEW_LOOKS and self.state is LensState.MOVED:
             self._looks = self._odd_looks = self._measured_look = 0
             self._energy = 0.0

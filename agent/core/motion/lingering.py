@@ -75,6 +75,7 @@ class LingeringVisitor:
     def look(self, background: Background, frame_number: int, after_frames: int, sensor_ns: BootNs) -> CellBox | None:
         """Where a visitor lingers, if one does: then `scene` is from before. `after_frames` lie between two looks."""
         grids = self._grids
+        # The looks of one visitor follow each other. A look that was left out says nothing about what lasted.
         follows = not self._begins and frame_number - self._last_frame == after_frames
         self._last_frame = frame_number
         self._take_scene(sensor_ns)

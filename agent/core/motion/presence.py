@@ -118,6 +118,8 @@ class PresenceTracker:
         self._confirmed_ns = sensor_ns
         if self.box is not None and sensor_ns - self._looked_ns < 2 * _LOOK_NS:
             return
+        # Set aside at the first confirmation: a visitor who stands soon becomes background, and this scene alone can
+        # tell.
         if self.box is None:
             self._grids.scene[:], threshold = before or (self._grids.seen, self._grids.threshold)
             np.multiply(threshold, _BODY_SHARE, out=self._grids.scene_threshold)
@@ -156,6 +158,7 @@ class PresenceTracker:
             self._then_ns = sensor_ns
         moved_just_now = sensor_ns - self._confirmed_ns < _JUST_NOW_NS
         if not moved_just_now and cells < max(_LEAST_CELLS, _STAYS_SHARE * self._cells):
+            # The background had taken the visitor in. Without this, the place that they leave would differ from it.
             background.restore(self.box)
             self.box = None
         else:

@@ -118,6 +118,7 @@ class UploadReceiver:
         self._sizes: dict[int, PartSize] = {0: manifest}
         self._have: dict[int, ByteRanges] = {}
         self._sealing: set[int] = set()
+        # Without part 0, the manifest, the hashes of the others are unknown, so they are asked for again.
         self._sealed = {part for part in sealed if part < parts} if 0 in sealed else set()
         self._expected = False
         self._unread_bytes: int | None = None

@@ -215,6 +215,7 @@ class CoverageBuilder:
 
     def _within(self, span: TimeSpan, state: CoverageState) -> CoverageSpan | None:
         start_ms = self._boots.utc_ms(span.boot, span.start_us)
+        # A boot that never learnt the date has no place in the window. `BootClocks.between` tells of it.
         if start_ms is None:
             return None
         end_ms = start_ms - (span.start_us - span.end_us) // _US_PER_MS
@@ -250,6 +251,7 @@ def _swept(stretches: list[CoverageSpan], from_ms: int, to_ms: int) -> Iterable[
     at_ms = from_ms
     for border_ms, change, state in (*changes, (to_ms, 0, 0)):
         if border_ms > at_ms:
+            # The order of `CoverageState` decides where several are true: footage before each reason for its absence.
             said = next(
                 (number for number, count in enumerate(true_now) if count), _ORDER.index(CoverageState.DEVICE_OFF)
             )

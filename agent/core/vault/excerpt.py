@@ -383,6 +383,7 @@ class _ExcerptReading:
 
     def vouch(self, head: ChainHead) -> bool:
         """Returns True if the waiting lines and what is left out behind them lead to `head`. Then it covers them."""
+        # Number and hash: a head of another place in the chain must not cover these lines.
         if (head.sequence, head.previous) != (self._chain.sequence, self._chain.previous):
             return False
         self._covered(Cover.EXPORT)
@@ -423,6 +424,7 @@ class _ExcerptReading:
     def _own(self, line: bytes) -> SignedRecord:
         signed = open_line(line, self._key)
         record = signed.record
+        # A forger of Ed25519 could name another key, and make each second signature with it.
         if isinstance(record, BootRecord | Chapter) and record.device_mldsa != self._mldsa.text:
             raise OpenError("The line names another ML-DSA-44 key than this device's.")
         return signed
@@ -464,6 +466,7 @@ class _ExcerptReading:
     def _head(self, found: _SignedHead) -> None:
         payload, mldsa, signature = (base64.decode(each) for each in (found.head, found.mldsa, found.sig))
         encoding = pae(HEAD_TYPE, payload)
+        # Both: a head by one key alone is worth no more than a line that is signed once.
         if not (self._key.verifies(signature, encoding) and self._mldsa.verifies(mldsa, encoding)):
             raise OpenError("The head lacks a valid signature of this device.")
         head = strictjson.decode(payload, _Head, limit_bytes=LONGEST_LINE_BYTES)

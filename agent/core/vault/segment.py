@@ -149,6 +149,7 @@ def begin_stanza(begin: Begin) -> Stanza:
 
 def begin_in(header: Header) -> Begin:
     """Returns the `begin` in the header of a segment. Raises `FormatError` if the header has none, or several."""
+    # Exactly one: with two, a reader that takes the last would read another segment than one that takes the first.
     bodies = [stanza.body for stanza in header.stanzas if stanza.kind == BEGIN_KIND]
     if len(bodies) != 1:
         raise FormatError(f"This age file has {len(bodies)} stanzas of kind {BEGIN_KIND}; a segment has one.")
@@ -174,6 +175,7 @@ def poster_plaintext(jpeg: bytes, context: Context) -> bytes:
     if not jpeg.startswith(_JPEG_START):
         raise InternalError("A poster must be a JPEG.")
     body = _POSTER_REMARK + strictjson.encode(context)
+    # The length counts its own two bytes (ITU-T T.81, B.1.1.4).
     return _JPEG_START + _JPEG_COMMENT + (len(body) + 2).to_bytes(2, "big") + body + jpeg[len(_JPEG_START) :]
 
 

@@ -74,6 +74,7 @@ class ContainerMicrophone(abc.ABC):
             raise InternalError("A microphone was started before it was opened.")
 
         def deliver(stopping: threading.Event) -> Ending:
+            # Closed by the thread that reads: to close it under a running read crashes the process.
             with source.container:
                 return self._deliver(source, sink, first_ns, stopping)
 

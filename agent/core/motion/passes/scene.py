@@ -139,6 +139,7 @@ class ScenePasses:
         self._noise_factors[0], self._noise_factors[255] = following.noise_fall, following.noise_rise
         cv2.LUT(mask, self._noise_factors, self._factor)
         cv2.multiply(grids.cell_noise, self._factor, grids.cell_noise)
+        # A still cell would fall to 0, and then rise by a factor from nothing.
         np.maximum(grids.cell_noise, np.float32(_LEAST_NOISE), out=grids.cell_noise)
 
     def _count_above(self, values: Cells | Grid, limit: int | np.float32) -> int:
@@ -154,6 +155,7 @@ class ScenePasses:
             cv2.min(grids.last, frame, grids.dry)
         if plan & COUNT_JUMPS:
             cv2.max(grids.before_last, frame, self._low)
+            # It saturates: a cell that is no brighter than before and after gives 0, and is no jump.
             cv2.subtract(grids.last, self._low, self._low)
             self.jumping_cells = self._count_above(self._low, jump_limit)
         if plan & KEEP:

@@ -30,8 +30,10 @@ class TrackPasses:
         self._elapsed[:] = elapsed_frames
         cv2.add(grids.age, self._elapsed, grids.age)
         np.greater(grids.age, fresh_after_frames, out=self._is_fresh)
+        # Most frames have too few differing cells for a large thing, and skip the costly part.
         solid = cv2.countNonZero(differing) >= SOLID_CELLS
         far = self._far(reach_cells) if solid else None
+        # The maximum around a cell is the longest path that can have stepped onto it.
         cv2.dilate(path, self._reach(reach_cells), path)
         if far is not None:
             cv2.max(path, far, path)
@@ -54,6 +56,7 @@ class TrackPasses:
         _, found, statistics, _ = cv2.connectedComponentsWithStats(grids.differing)
         labels = np.asarray(found, np.int32)
         reached = grids.path >= least_path
+        # Stable and reversed: of equal paths the one furthest down, then furthest right, comes first, as in the kernel.
         longest_first = np.argsort(grids.path[reached], kind="stable")[::-1]
         found_here = dict.fromkeys(labels[reached][longest_first].tolist())
         wanted = [label for label in found_here if statistics[label, cv2.CC_STAT_AREA] >= least_cells]
@@ -110,6 +113,7 @@ class TrackPasses:
         around = cv2.boxFilter(new, -1, (5, 5), normalize=False, borderType=cv2.BORDER_CONSTANT)
         far = np.asarray(cv2.dilate(grids.path, self._reach(FAR_REACHES * reach_cells)), np.uint8)
         reached = (np.asarray(around) >= SOLID_CELLS) & (new > 0) & (far > 0)
+        # Bounded first: in uint8, 254 + 2 would wrap to 0, and the longest path would be lost.
         return np.where(reached, np.minimum(far, 255 - FAR_GAIN) + np.uint8(FAR_GAIN), np.uint8(0))
 
     def _count(self, counts: Cells) -> None:

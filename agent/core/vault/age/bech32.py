@@ -38,6 +38,7 @@ def decode(text: str) -> tuple[str, bytes]:
     """Returns (lower-case prefix, data) of a Bech32 `text`. Raises `FormatError`, which omits the text: it may be a
     secret."""
     lower = text.lower()
+    # ASCII first: `lower` maps some letters outside of it, for example the Kelvin sign, to ASCII ones.
     if not text.isascii() or text not in (lower, text.upper()):
         raise FormatError("A key's text mixes upper and lower case or holds characters that no key has.")
     prefix, separator, encoded = lower.rpartition("1")
