@@ -4,8 +4,9 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
 `B` the background and `mean` the mean over 11×11 cells:
 
 0.  **Admit, shrink, clear** (`step`).  Up to some 16 frames a second are admitted, and their true rate is measured
-    (`pacing.py`).  Exact 2×2 means down to the grid, then `q = 97 ln(1 + luma / 20)` (`pyramid.py`).  Where it rains,
-    the darker of two frames; at night gain, 3×3 means (`clearing.py`).
+    (`pacing.py`).  Exact 2×2 means down to the grid, or in place if the picture is as small as the grid, then
+    `q = 97 ln(1 + luma / 20)` (`pyramid.py`).  Where it rains, the darker of two frames; at night gain, 3×3 means
+    (`clearing.py`).
 1.  **Quick look** (`passes.look`, called by `step`).  Is `|q - B|` above 80 % of the threshold `T` in three cells or
     more?  If not, and that is almost every frame of a real day, `B` follows a little and the frame is done: one pass
     over preallocated grids.
@@ -14,7 +15,7 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
     bright thing out.  `T` is the largest of a floor, the scene's noise and the cell's own noise, each learned by sign,
     plus a share of the local contrast (`background.py`).
 3.  **Another light?** (`_settle`)  When most of the picture becomes brighter or darker at once, judgement waits until
-    0.6 s have passed without that, and then rests on structure (`lighting.py`).  Light has been learned meanwhile;
+    0.8 s have passed without that, and then rests on structure (`lighting.py`).  Light has been learned meanwhile;
     structure lost while things still change is a person close to the lens, and fires: "too much changed" is never a
     reason to drop a visitor.
 4.  **Track before detecting** (`_advance`).  A path is a sequence of differing cells, each within a step of the one
@@ -61,7 +62,7 @@ from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, MakePasses
 from agent.core.motion.passes.pure import PurePasses
 from agent.core.motion.presence import PresenceTracker, around
-from agent.core.motion.pyramid import check_luma, grid_size
+from agent.core.motion.pyramid import averaged, check_luma, grid_size
 from agent.core.motion.sample import CONFIRMED_SCORE, MotionSample, MotionState, RelativeBox
 from agent.core.motion.tracking import Tracks
 from agent.core.motion.zones import ZoneMap
@@ -115,6 +116,7 @@ class Detector:
         self._lens = LensWatch(self._rows, self._columns, zones_here.watched)
         self._grids = grids = Grids(zones_here)
         self._passes = passes = make_passes(grids, height_px, width_px)
+        self._is_tiny = self._shape == (self._rows, self._columns)
         self._presence = PresenceTracker(grids, passes, settings)
         self._lingering = LingeringVisitor(grids, passes, settings)
         self._clearing = NoiseReduction()
@@ -156,7 +158,8 @@ class Detector:
         if begins:
             clearing.begin()
         plan = clearing.plan()
-        differing_cells = passes.look(frame.luma, plan, jump_limit(self._background.scene_noise) if plan else 0)
+        luma = averaged(frame.luma, self._shape) if self._is_tiny else frame.luma
+        differing_cells = passes.look(luma, plan, jump_limit(self._background.scene_noise) if plan else 0)
         if plan:
             clearing.heard(plan, passes.jumping_cells / self._cells)
         if begins:

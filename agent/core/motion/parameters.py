@@ -81,8 +81,9 @@ class MotionSettings:
     """A visitor who comes so slowly that no path shows it is found by comparing with the scene this long ago."""
 
     # When the light changes.
-    settle_s: float = 0.6
-    """For how long no more of it must be seen before the scene is judged."""
+    settle_s: float = 0.8
+    """For how long no more of it must be seen before the scene is judged: at five frames a second four frames, in which
+    the infrared lamp's noise is learned."""
     settle_absorb_s: float = 0.33
     """Time constant of the background meanwhile: the new light is learned by the time of judgement."""
     structure_lost_share: float = 0.3

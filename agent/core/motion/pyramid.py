@@ -2,8 +2,10 @@
 
 Means of whole blocks, not samples: every pixel counts, noise falls by half with each level, and the cost of everything
 after it does not depend on the camera.  (Burt & Adelson, *The Laplacian Pyramid as a Compact Image Code*, 1983, with
-the box kernel.)  On the logarithmic scale a lamp that doubles the light adds the same number everywhere (Weber–Fechner;
-the homomorphic model of Oppenheim, Schafer & Stockham, 1968), which is what `background.py` removes.
+the box kernel.)  A picture that is as small as the grid is averaged in place: a cell of one pixel has twice the noise,
+and a codec's block there is as large as a person far away.  On the logarithmic scale a lamp that doubles the light adds
+the same number everywhere (Weber–Fechner; the homomorphic model of Oppenheim, Schafer & Stockham, 1968), which is what
+`background.py` removes.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import numpy.typing as npt
 from agent.core.media import Luma
 from agent.errors import DeviceError
 
-__all__ = ["STEPS_PER_E", "Pyramid", "check_luma", "grid_size", "steps_of_luma"]
+__all__ = ["STEPS_PER_E", "Pyramid", "averaged", "check_luma", "grid_size", "steps_of_luma"]
 
 _DARK_OFFSET = 20.0
 """Luma added before the logarithm, so that sensor noise near black is not blown up."""
@@ -52,6 +54,16 @@ def check_luma(luma: Luma, shape: tuple[int, int]) -> None:
             f"The camera gave luma of {luma.shape} {luma.dtype} where {shape} uint8 was announced.",
             remedy="Restart the recorder; if it happens again, run `doorward doctor`.",
         )
+
+
+def averaged(luma: Luma, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """The 2×2 means of a picture as small as the grid, in place: (rows, columns) uint8, rounded as `shrink` rounds.
+
+    Raises `DeviceError` unless `luma` has the `shape` that was announced.
+    """
+    check_luma(luma, shape)
+    sums = cv2.boxFilter(luma, cv2.CV_16U, (2, 2), normalize=False)
+    return np.asarray((sums + np.uint16(2)) >> 2, np.uint8)
 
 
 class Pyramid:

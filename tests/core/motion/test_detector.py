@@ -109,9 +109,12 @@ def infrared(picture: np.ndarray, at_s: float) -> np.ndarray:
     return np.clip(lit * (1 + 0.5 * math.exp((0.5 - at_s) / 0.6)), 0, 255).astype(np.uint8)
 
 
-def test_an_infrared_filter_that_leaves_an_empty_scene_never_fires(scene: Draw, watch: Watch) -> None:
-    frames = [scene()] * 30 + [infrared(scene(), number / 5) for number in range(40)]
-    samples = watch(Detector(240, 320, 5.0), frames, frames_per_s=5.0)
+@pytest.mark.parametrize(("size", "noise"), [((240, 320), 1.5), ((120, 160), 4.0)])
+def test_an_infrared_filter_that_leaves_an_empty_scene_never_fires(
+    size: tuple[int, int], noise: float, scene: Draw, watch: Watch
+) -> None:
+    frames = [scene(*size)] * 30 + [infrared(scene(*size), number / 5) for number in range(40)]
+    samples = watch(Detector(*size, 5.0), frames, noise=noise, frames_per_s=5.0)
     assert not any(sample.moving or sample.present for sample in samples)
 
 
@@ -236,9 +239,10 @@ def test_time_going_backwards_starts_the_learning_again(walk: list[np.ndarray], 
     assert fired(samples)
 
 
-def test_a_frame_of_another_size_is_refused_with_the_remedy() -> None:
+@pytest.mark.parametrize("size", [(240, 320), (64, 96)])
+def test_a_frame_of_another_size_is_refused_with_the_remedy(size: tuple[int, int]) -> None:
     with pytest.raises(DeviceError, match="doorward doctor"):
-        detector().step(LumaFrame(np.zeros((240, 300), np.uint8), BootNs(0)))
+        Detector(*size, 10.0).step(LumaFrame(np.zeros((size[0], 90), np.uint8), BootNs(0)))
 
 
 SIZES = [(48, 64), (49, 67), (48, 320), (176, 320), (240, 320), (368, 640)]
@@ -249,6 +253,14 @@ def test_any_frame_size_works(size: tuple[int, int], scene: Draw, with_figure: D
     wall = np.kron(scene(size[0] // 4 + 1, size[1] // 4 + 1), np.ones((4, 4), np.uint8))[: size[0], : size[1]]
     crossing = [with_figure(wall, -0.1 + step * 0.03) for step in range(25)]
     assert fired(watch(Detector(*size, 10.0), [wall] * 25 + crossing))
+
+
+def test_a_picture_as_small_as_the_grid_sees_things_as_faint_as_a_larger_one(watch: Watch) -> None:
+    def threshold(rows: int, columns: int) -> float:
+        watch(one := Detector(rows, columns, 10.0), [np.full((rows, columns), 120, np.uint8)] * 60, noise=2.0)
+        return float(np.median(one.thresholds))
+
+    assert threshold(64, 96) <= threshold(128, 192)
 
 
 def test_a_strip_of_a_picture_works_when_all_of_it_changes(scene: Draw, watch: Watch) -> None:

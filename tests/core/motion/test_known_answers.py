@@ -22,8 +22,8 @@ from agent.core.timebase import BootNs, seconds
 from agent.recorder import motion_kernel
 
 FRAMES_SHA256 = "63dfedbdae96a46fc4892504bed1cf6a3986a0a0cc893922d5319b5fdd4004a7"
-ANSWERS_SHA256 = "e0fcc4a99b54126a1148e804149f11512fc3901f1088edda095a97ceedd8675a"
-GRIDS_SHA256 = "10e7269b2927e1c2f4b95bca66eadea7a80318eba67711523525f4c2332077c8"
+ANSWERS_SHA256 = "fe8795ed62b631c29c1dceed3a469d73e06b38accd7737c0858faed5bcd32c4b"
+GRIDS_SHA256 = "a72ad993130a61c8eb71389e2c6c7fec00cd26e876aa7cab84b92f86392c4ccd"
 
 
 def frames() -> Iterator[Luma]:
