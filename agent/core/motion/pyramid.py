@@ -62,7 +62,7 @@ def averaged(luma: Luma, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
     Raises `DeviceError` unless `luma` has the `shape` that was announced.
     """
     check_luma(luma, shape)
-    sums = cv2.boxFilter(luma, cv2.CV_16U, (2, 2), normalize=False)
+    sums = np.asarray(cv2.boxFilter(luma, cv2.CV_16U, (2, 2), normalize=False), np.uint16)
     return np.asarray((sums + np.uint16(2)) >> 2, np.uint8)
 
 
