@@ -23,6 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+SCOPES = ("all", "quick", "static")
 PAGE = ROOT / "agent" / "web" / "src"
 DESK_WEB = ROOT / "desk" / "web"
 WORKERS = int(os.environ.get("DOORWARD_WORKERS") or 6 * len(os.sched_getaffinity(0)))
@@ -166,6 +167,9 @@ def run_all(arguments: list[str]) -> list[Outcome]:
 
 def main(arguments: list[str]) -> int:
     scope, *pytest_arguments = arguments or ["all"]
+    if scope not in SCOPES or (scope == "static" and pytest_arguments):
+        print(__doc__, file=sys.stderr)  # a wrong word must not start a run of minutes
+        return 2
     # The tests start hundreds of processes. With this each of them would compile the agent's modules again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if scope == "static":

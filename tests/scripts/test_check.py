@@ -31,3 +31,16 @@ def test_the_processes_of_the_tests_keep_what_they_compile(monkeypatch: pytest.M
     monkeypatch.setattr(check, "run_checks", lambda _checks: [])
     assert check.main(["static"]) == 0
     assert "PYTHONDONTWRITEBYTECODE" not in os.environ
+
+
+@pytest.mark.parametrize("words", [["--help"], ["function-length"], ["static", "tests/wire"]])
+def test_a_word_that_is_no_scope_starts_no_run_and_shows_how_to_use_it(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(*_: object) -> list[check.Outcome]:
+        raise AssertionError
+
+    for each in ("run_checks", "run_quick", "run_all"):
+        monkeypatch.setattr(check, each, started)
+    assert check.main(words) == 2
+    assert "check.py static" in capsys.readouterr().err
