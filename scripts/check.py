@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ WORKERS = int(os.environ.get("DOORWARD_WORKERS") or 6 * len(os.sched_getaffinity
 """More than processors, because many tests wait for a camera, a broker or a clock most of their time."""
 MEMORY_BYTES = 8 << 30
 """The free memory for the tests and their files, so that a board with less keeps the files on its disk."""
+ROOM_BYTES = 4 << 30
 FAST_S = 1.5
 """A file of tests that takes longer stays out of the quick run, unless it mirrors a change (then ten times as long)."""
 
@@ -72,17 +74,32 @@ def find_tool(name: str) -> str | None:
     )
 
 
-def quick_folder() -> str | None:
-    """Returns the folder in memory for the tests' files, or None if there is too little memory for them.
+def folder_for_tests() -> str | None:
+    """Returns the folder for the tests' files, or None for Python's own choice.
 
-    A test on a disk waits for it at every flush. The tests keep few files, but some of them are films.
+    Memory, if there is enough of it: a test on a disk waits for it at every flush. The tests of 12 processes keep up to
+    ROOM_BYTES, because many keep films and databases until their file has ended. Debian 13 has /tmp in half of the
+    memory, which is less on a board.
     """
-    memory = Path("/dev/shm")  # noqa: S108 — pytest makes a private folder below it
-    if "TMPDIR" in os.environ or not os.access(memory, os.W_OK) or os.statvfs(memory).f_flag & os.ST_NOEXEC:
+    if "TMPDIR" in os.environ:
         return None
+    memory = Path("/dev/shm")  # noqa: S108 — pytest makes a private folder below it
     available_kib = re.search(r"MemAvailable: +(\d+)", Path("/proc/meminfo").read_text())
-    enough = available_kib is not None and int(available_kib[1]) << 10 > MEMORY_BYTES
-    return str(memory) if enough and shutil.disk_usage(memory).free > MEMORY_BYTES else None
+    if (
+        available_kib is not None
+        and int(available_kib[1]) << 10 > MEMORY_BYTES
+        and os.access(memory, os.W_OK)
+        and not os.statvfs(memory).f_flag & os.ST_NOEXEC
+        and _free_bytes(memory) > MEMORY_BYTES
+    ):
+        return str(memory)
+    usual, disk = Path(tempfile.gettempdir()), Path("/var/tmp")  # noqa: S108 — as above
+    has_room = _free_bytes(usual) >= ROOM_BYTES or not os.access(disk, os.W_OK)
+    return None if has_room or _free_bytes(disk) <= _free_bytes(usual) else str(disk)
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free if folder.is_dir() else 0
 
 
 def run_tests(arguments: list[str]) -> Outcome:
@@ -91,7 +108,7 @@ def run_tests(arguments: list[str]) -> Outcome:
     workers = "0" if "--pdb" in arguments else str(WORKERS)
     # Quiet, because workers change from file to file, and each change would be a line with the name of a file.
     command = [str(BIN / "python"), "-m", "pytest", "-q", "-p", "tests.parallel", "--workers", workers, *arguments]
-    folder = quick_folder()
+    folder = folder_for_tests()
     environment = os.environ | ({"TMPDIR": folder} if folder else {})
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
     return Outcome("tests (pytest)", done.returncode == 0, time.monotonic() - started, "")

@@ -328,12 +328,17 @@ class Sender:
     def __init__(self, config: pytest.Config, connection: Connection) -> None:
         self._config = config
         self._connection = connection
+        self._pid = os.getpid()
         self._messages: list[tuple[str, Any]] = []
 
     def add(self, kind: str, said: Any = None) -> None:
         self._messages.append((kind, said))
 
     def send(self) -> None:
+        if os.getpid() != self._pid:
+            # A test forked, and an exception led its child out of the test, for example on a full disk. The child would
+            # go on as a second worker on the same pipe.
+            os._exit(os.EX_SOFTWARE)
         messages, self._messages = self._messages, []
         if messages:
             self._connection.send(messages)

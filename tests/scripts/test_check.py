@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 import pytest
 
@@ -44,3 +45,28 @@ def test_a_word_that_is_no_scope_starts_no_run_and_shows_how_to_use_it(
         monkeypatch.setattr(check, each, started)
     assert check.main(words) == 2
     assert "check.py static" in capsys.readouterr().err
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("memory", "usual", "disk", "folder"),
+    [
+        (12 * GIB, 1 * GIB, 90 * GIB, "/dev/shm"),
+        (2 * GIB, 2 * GIB, 90 * GIB, "/var/tmp"),
+        (2 * GIB, 5 * GIB, 90 * GIB, None),
+        (2 * GIB, 2 * GIB, 1 * GIB, None),
+    ],
+)
+def test_the_files_of_the_tests_lie_where_there_is_room_for_them(
+    memory: int, usual: int, disk: int, folder: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a board with 4 GiB, /tmp of Debian 13 has 2 GiB, and a third of all tests failed for want of room."""
+    rooms = {"/dev/shm": memory, tempfile.gettempdir(): usual, "/var/tmp": disk}
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr(check, "_free_bytes", lambda path: rooms[str(path)])
+    monkeypatch.setattr(check, "MEMORY_BYTES", 8 * GIB if memory < 8 * GIB else 0)
+    assert check.folder_for_tests() == folder
+    monkeypatch.setenv("TMPDIR", "/somewhere")
+    assert check.folder_for_tests() is None, "a person's choice stands"

@@ -74,6 +74,18 @@ def test_each_test_runs_once_and_its_outcome_and_output_are_told(run: Run) -> No
         assert done.stdout.count(f"of the test {number}\n") == 1
 
 
+def test_a_child_that_an_exception_leads_out_of_its_test_is_no_second_worker(run: Run) -> None:
+    """On a full disk the child of a fork took a worker's pipe for its own, and the run ended with an internal error."""
+    run.holds(
+        "test_fork.py",
+        "def test_forks():\n    if os.fork() == 0: raise OSError('No space left on device')\n    os.wait()\n"
+        "def test_after(): pass\ndef test_more(): pass\n",
+    )
+    done = run()
+    assert "INTERNALERROR" not in done.stdout
+    assert "= 3 passed in " in done.stdout
+
+
 def test_an_outcome_stands_beside_its_own_file_while_others_start(run: Run) -> None:
     """Otherwise a second try is looked for in a file that had none."""
     (run.folder / "setup.cfg").write_text("[tool:pytest]\nmarkers = flaky\n")
