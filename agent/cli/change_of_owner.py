@@ -28,7 +28,6 @@ from agent.cli.language import confirm, in_words, say
 from agent.cli.words import plain
 from agent.platform import files
 from agent.platform.privileges import PrivilegedFolder, as_owner_of
-from agent.platform.sqlite_snapshot import open_snapshot
 
 if TYPE_CHECKING:
     from agent.custodian.state_folder import StateFolder
@@ -291,8 +290,10 @@ def _archive(folder: StateFolder, config: Path) -> Iterator[bytes]:
 def _own_files(folder: StateFolder) -> Iterator[tuple[str, bytes]]:
     """Yields the files with the rights of the folder's owner, so a link can only reach files that this user may
     read."""
+    from agent.custodian.journal_sqlite import copy_for_backup
+
     with as_owner_of(folder.root), PrivilegedFolder(folder.root) as own:
-        yield "journal.sqlite", _journal(folder.journal)
+        yield "journal.sqlite", copy_for_backup(folder.journal)
         names = own.names()
         for name in _OWN:
             if name in names:
@@ -301,12 +302,6 @@ def _own_files(folder: StateFolder) -> Iterator[tuple[str, bytes]]:
             with own.inside(_PAGE) as pages:
                 for name in pages.names():
                     yield f"{_PAGE}/{name}", pages.read(name, _MOST_BYTES)
-
-
-def _journal(path: Path) -> bytes:
-    """A copy of one moment: the custodian may write meanwhile, and has it locked."""
-    with contextlib.closing(open_snapshot(path)) as copy:
-        return bytes(copy.serialize())
 
 
 def _is_ours(name: str) -> bool:

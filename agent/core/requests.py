@@ -27,6 +27,7 @@ from agent.wire.statements import OptOut, Scope
 from agent.wire.trust import TrustedRequester
 
 __all__ = [
+    "RESTORED",
     "SEQUENCE_WINDOW",
     "WAITING",
     "WITHOUT_ANSWER",
@@ -59,6 +60,8 @@ WITHOUT_ANSWER: Final = (
     RequestState.WITHDRAWN,
 )
 """The states without a yes: an owner was asked and has yet to approve, or has opted out beforehand."""
+RESTORED: Final = "restored"
+"""Name of a value that the journal in a backup has, until the first start with it."""
 SEQUENCE_WINDOW: Final = 4096
 """The number of sequence numbers remembered for one key and kind."""
 

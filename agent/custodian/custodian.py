@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.core.case_marks import LOG2_WORK_FACTOR, CaseHashes
 from agent.core.device_secret import DeviceSecret
 from agent.core.ledger.entries import EntryKind
-from agent.core.requests import OutboxRecord
+from agent.core.requests import RESTORED, OutboxRecord
 from agent.core.retention import ProtectedIds
 from agent.custodian.approvals import Approvals
 from agent.custodian.control_handler import Control, DeviceNames
@@ -136,12 +136,25 @@ class Custodian:
         ports = self.custodian_state.deps
         self.custodian_state.ledger.write(EntryKind.BOOT)
         ports.outbox.sweep(frozenset(record.disclosure for record in ports.journal.outbox()))
+        self._begin_restored()
         self.releases.end_lost()
         self.custodian_state.trust.announce(changed=False)
         self.custodian_state.trust.remind()
         self.requests.on_time()
         self.notices.remind()
         self._begun = True
+
+    def _begin_restored(self) -> None:
+        """At the first start from a backup, ends what an owner may have taken back since, and tells the owners."""
+        ports = self.custodian_state.deps
+        if ports.journal.get(RESTORED) is None:
+            return
+        with self.custodian_state.decisions.one():
+            self.releases.end_restored()
+            ports.journal.remove(RESTORED)
+            self.custodian_state.decisions.after(
+                lambda: ports.notifier.notify("restored", "The doorbell was restored from a backup.")
+            )
 
     def held(self, stored_segments: int) -> frozenset[str]:
         """Returns the segments that must stay: those that owners hold, and those of requests that wait for an owner."""

@@ -28,6 +28,7 @@ from typing import Any
 
 from agent.core.consent import RequestState
 from agent.core.requests import (
+    RESTORED,
     SEQUENCE_WINDOW,
     WAITING,
     WITHOUT_ANSWER,
@@ -44,7 +45,7 @@ from agent.platform.sqlite_snapshot import EXCLUSIVE, open_snapshot, takes_no_wr
 from agent.wire import strictjson
 from agent.wire.statements import Scope
 
-__all__ = ["SqliteJournal"]
+__all__ = ["SqliteJournal", "copy_for_backup"]
 
 _META = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
 """Single values.  `format` identifies the file, so that a foreign or newer file is refused instead of misread."""
@@ -558,6 +559,20 @@ class SqliteJournal:
         with self._lock:
             self._execute("DELETE FROM outbox_part WHERE disclosure = ?", (disclosure,))
             self._execute("DELETE FROM outbox WHERE disclosure = ?", (disclosure,))
+
+
+def copy_for_backup(path: Path) -> bytes:
+    """Returns the journal of one moment, marked as `RESTORED`. The custodian may write meanwhile, and has it locked.
+
+    Raises `StorageError`.
+    """
+    with contextlib.closing(open_snapshot(path)) as copy:
+        try:
+            copy.execute(_META)
+            copy.execute("INSERT OR REPLACE INTO meta VALUES (?, x'')", (RESTORED,))
+            return bytes(copy.serialize())
+        except sqlite3.Error as error:
+            raise _unopened(path, error) from error
 
 
 def _fields(row: tuple[Any, ...]) -> dict[str, Any]:

@@ -216,6 +216,18 @@ class Releases:
                 if stored is not None and not self._outbox.has(record.disclosure):
                     self.step(stored, Event.REVOKED, reason=ANSWER_LOST)
 
+    def end_restored(self) -> None:
+        """Ends what was on its way when a backup was made, and forgets each first of two approvals in it.
+
+        A no that came after the backup is not in it. Raises `StorageError`.
+        """
+        with self._decisions.one():
+            for stored in self.records.unended():
+                if stored.state in OPEN:
+                    self.step(stored, Event.REVOKED, reason=ANSWER_LOST)
+                elif stored.state is RequestState.PARTIALLY_APPROVED:
+                    self.records.forget_first_approval(stored)
+
     # -- the way out ---------------------------------------------------------------------------------------------------
 
     def outgoing(self) -> list[tuple[OutboxRecord, bool]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import tarfile
@@ -19,10 +20,12 @@ from agent.clients.opening import open_bytes
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.config import load
+from agent.core.requests import RESTORED
 from agent.custodian.state_folder import StateFolder
 from agent.errors import OpenError
 from agent.ipc.control_client import DeviceLink
 from agent.ipc.control_operations import GetDevice, GetStatus
+from agent.platform.sqlite_snapshot import open_snapshot
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.solo import Solo
 from agent.wire.envelope import read_unverified, verify
@@ -74,6 +77,11 @@ def recorded(config: Path, folder: Path) -> OwnerKeys:
     return owner
 
 
+def values_of(journal: Path) -> set[str]:
+    with contextlib.closing(open_snapshot(journal)) as copy:
+        return {str(name) for (name,) in copy.execute("SELECT name FROM meta")}
+
+
 def test_a_backup_opens_for_the_owner_only_and_has_no_footage(config: Path, tmp_path: Path) -> None:
     owner = recorded(config, tmp_path)
     sealed = (tmp_path / "door.backup").read_bytes()
@@ -94,6 +102,7 @@ def test_a_reset_leaves_nothing_of_its_owner_and_a_restore_makes_the_same_doorbe
 ) -> None:
     recorded(config, tmp_path)
     folder = StateFolder(load(config).device.state_dir)
+    assert RESTORED not in values_of(folder.journal), "the doorbell that makes a backup is none that was restored"
     opened = tmp_path / "opened.tar"
     capsysbinary.readouterr()
     backup, keys = str(tmp_path / "door.backup"), str(tmp_path / "owner")
@@ -116,9 +125,11 @@ def test_a_reset_leaves_nothing_of_its_owner_and_a_restore_makes_the_same_doorbe
     assert "52.3731" in config.read_text()
     assert [(config.parent / name).read_text() for name in BESIDE] == [f"{name}, as it was" for name in BESIDE]
     assert (config.parent / "tls/device.key").stat().st_mode & 0o777 == 0o600
+    assert RESTORED in values_of(folder.journal)
     with running(config), DeviceLink(folder.control) as link:
         assert link.ask(GetDevice()).device == told["device"]
         assert link.ask(GetStatus()).owners == ("owner-1",)
+    assert RESTORED not in values_of(folder.journal), "owners were told once"
 
 
 def test_the_archive_is_looked_at_before_anybody_is_told_to_reset(

@@ -17,7 +17,7 @@ import pytest
 
 from agent.core import consent
 from agent.core.consent import TIP_SENT, Action, Event, RequestState
-from agent.core.requests import OutboxPart, OutboxRecord
+from agent.core.requests import RESTORED, OutboxPart, OutboxRecord
 from agent.custodian.releases import ANSWER_LOST
 from agent.errors import StorageError
 from agent.wire import disclosures
@@ -282,6 +282,35 @@ def test_an_answer_whose_bytes_are_gone_is_announced_to_nobody_and_ends(
     assert not door.begin(disclosure)
     (ended,) = [each for each in door.entries() if each.get("reason") == ANSWER_LOST]
     assert (ended["kind"], ended["disclosure"]) == ("stopped" if begun else "revoked", disclosure)
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before the first byte", "while it leaves"])
+@pytest.mark.parametrize("send", [sent_request, sent_tip], ids=["request", "tip"])
+def test_an_answer_of_a_backup_ends_also_if_its_bytes_are_still_on_the_disk(
+    door: Door, send: Callable[[Door], str], begun: bool
+) -> None:
+    """A restore keeps the folder of answers, and a no that came after the backup is not in it."""
+    disclosure = send(door)
+    assert not begun or door.begin(disclosure)
+    door.journal.put(RESTORED, b"")
+    door.told.news.clear()
+    door.start()
+    assert door.outgoing() == []
+    assert not door.begin(disclosure)
+    assert door.outbox.objects == {}
+    (ended,) = [each for each in door.entries() if each.get("reason") == ANSWER_LOST]
+    assert (ended["kind"], ended["disclosure"]) == ("stopped" if begun else "revoked", disclosure)
+    assert door.told.news == [("restored", "The doorbell was restored from a backup.")]
+
+
+def test_after_the_first_start_from_a_backup_a_new_answer_stays(door: Door) -> None:
+    door.journal.put(RESTORED, b"")
+    door.start()
+    disclosure = sent_request(door)
+    door.told.news.clear()
+    door.start()
+    assert door.outgoing() == [disclosure]
+    assert door.told.news == []
 
 
 def test_a_disk_that_does_not_say_what_is_there_ends_no_answer(door: Door) -> None:

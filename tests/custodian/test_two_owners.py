@@ -11,6 +11,7 @@ import pytest
 from agent.clients.opening import open_bytes
 from agent.core.consent import RequestState
 from agent.core.disclosure import read_manifest
+from agent.core.requests import RESTORED
 from agent.core.timebase import ClockQuality
 from agent.custodian.release_records import first_approval_of
 from agent.errors import RequestError
@@ -162,6 +163,19 @@ def test_when_one_is_enough_by_then_the_proof_names_one(door: Door) -> None:
     manifest = envelope.read_hybrid(opened, DisclosureManifest.PAYLOAD_TYPE, limit_bytes=1 << 26)
     assert b'"co_approval"' not in manifest.payload
     assert read_manifest(opened, asked, sha256_of(asked)).co_approver is None
+
+
+def test_a_first_yes_in_a_backup_is_given_again_or_completes_nothing(door: Door) -> None:
+    """Its owner may have said no since, and that no is not in the backup."""
+    asked = door.ask()
+    approval = first_of(door, asked)
+    door.journal.put(RESTORED, b"")
+    door.start()
+    with pytest.raises(RequestError, match="No approval of this request waits"):
+        door.obey(co_approval(asked, approval), by=BO)
+    assert door.outgoing() == []
+    again = first_of(door, asked)
+    assert door.obey(co_approval(asked, again), by=BO).state is RequestState.APPROVED
 
 
 def test_what_waits_survives_a_power_cut(door: Door) -> None:

@@ -104,6 +104,11 @@ ALERTS: Final[dict[str, AlertDefinition]] = {
     "settings": AlertDefinition(
         AlertKind.OWNERS, "An owner has changed the settings of this doorbell. Review them.", AlertPriority.SOON
     ),
+    "restored": AlertDefinition(
+        AlertKind.OWNERS,
+        "The doorbell was restored from a backup. Review owners, browsers, settings and trusted requesters.",
+        AlertPriority.SOON,
+    ),
     "button held": AlertDefinition(
         AlertKind.OWNERS,
         "The button was held for a long time. A browser with your keys or recovery kit may come in now.",

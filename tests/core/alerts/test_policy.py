@@ -73,7 +73,7 @@ def test_no_history_no_hour_and_no_digest_brings_a_request_out_before_it_was_hel
 
 @given(st.sampled_from(sorted(ALERTS)), MINUTES)
 def test_nothing_but_requests_and_news_of_roots_is_held_back(name: str, minute: int | None) -> None:
-    follows_a_message = name in ("request", "trust news", "trust silent")
+    follows_a_message = name in ("request", "trust news", "trust keys", "trust silent")
     assert (told(Policy((ANN,)), name, 0, minute) is Decision.DELAYED) is follows_a_message
 
 
