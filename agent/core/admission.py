@@ -4,7 +4,8 @@
 these bytes, and that they parse. The checks here, in this order:
 
 1. It is new: its id is new for that requester, and its sequence number is new under that key.
-2. It keeps the owner's limits, tightened by those that the root sets for this requester, but for the ground of 5.
+2. It has not expired, and keeps the owner's limits (`wire.limits`), tightened by those that the root sets for this
+   requester, but for the ground of 5.
 3. It asks about a region that the requester is responsible for.
 4. The device can seal an answer to the key it names.
 5. The ground that counts is as large as those limits want. This is slow, so it comes last.

@@ -82,7 +82,7 @@ class Approvals:
     ) -> RequestStatus:
         """Checks the approval.  It then takes effect, or waits for another owner if two are required."""
         with self._requests.deciding():
-            stored = self._approvable(approval, approval)
+            stored = self._approvable(approval, dated_by=approval)
         if approval.gaps is not None and approval.gaps != self.gaps(stored):
             raise RequestError("The stored footage of this window has just changed.", remedy="Approve again.")
         if approval.redacted_items and enrolment.approvals_needed > 1:
@@ -95,7 +95,7 @@ class Approvals:
         if enrolment.approvals_needed == 1:
             return self._share(_CompleteApproval(approval, verified, approval), released, enrolment)
         with self._applier.apply_once(approval, enrolment):
-            stored = self._approvable(approval, approval)
+            stored = self._approvable(approval, dated_by=approval)
             self._journal.put(first_approval_of(stored.id), encode_statement(verified.data, headers))
             self._releases.records.save_approvers(stored, [verified.key_id])
             return self._releases.step(
@@ -115,7 +115,7 @@ class Approvals:
         if first.by == verified.by:
             raise RequestError("This approval needs another owner besides you.", remedy="Ask them.")
         with self._requests.deciding():
-            stored = self._approvable(first.statement, co_approval)
+            stored = self._approvable(first.statement, dated_by=co_approval)
         released = self._released(first.statement, headers, stored, enrolment)
         # If one approval has become enough, the second one only triggers the first, and the proof omits it.
         second = verified if enrolment.approvals_needed > 1 else None
@@ -149,10 +149,10 @@ class Approvals:
         disclosure: str,
         second: Mapping[str, SecondSignature],
     ) -> RequestStatus:
-        stored = self._approvable(given.approval, given.newest)
-        self._holds.require_none_going(each.id for each in released)
+        stored = self._approvable(given.approval, dated_by=given.newest)
+        self._holds.require_none_deleted(each.id for each in released)
         shared = len(given.approval.segments)
-        verdict = self._releases.step(
+        status = self._releases.step(
             stored, Event.APPROVED, disclosure=disclosure, segments=shared, **given.first.fields
         )
         manifest = manifest_of(
@@ -174,7 +174,7 @@ class Approvals:
         self._archive.keep(disclosure, given.first, released, given.co_approval_for_archive)
         parts = making.finish(manifest, stored.terms.reply)
         self._releases.add_outbox(stored, disclosure, parts, shared)
-        return verdict
+        return status
 
     def _released(
         self, approval: Approval, headers: tuple[bytes, ...], stored: MatchedRequest, enrolment: Enrolment
@@ -192,7 +192,7 @@ class Approvals:
 
     def _records(self, segments: Iterable[str]) -> dict[str, SignedRecord]:
         """Returns the records of those segments that are stored and that no owner has deleted."""
-        here = set(segments) - self._holds.going()
+        here = set(segments) - self._holds.being_deleted()
         return {name: self._vault.record(name) for name in here if self._vault.find(name) is not None}
 
     def gaps(self, stored: StoredRequest) -> tuple[FootageAbsence, ...]:
@@ -209,16 +209,16 @@ class Approvals:
         """Returns the seconds until the first byte of an approval may leave, or None if no approval waits."""
         return self._releases.waits_s(stored)
 
-    def _approvable(self, approval: Approval, newest: OwnerStatement) -> MatchedRequest:
+    def _approvable(self, approval: Approval, *, dated_by: OwnerStatement) -> MatchedRequest:
         """Returns the request that the approval names.  Raises `RequestError` if it cannot be approved now.
 
-        The clock of the owner who made the `newest` statement decides if the request has expired, because it is better
+        The clock of the owner who made the statement `dated_by` decides if the request has expired, because it is better
         than the device's.  It also decides the other time limits if they are still unchecked.  Trust is checked as it
         is now, so a revocation takes effect at once.
         """
         stored = self._requests.named(approval.request)
         self._releases.require(stored, Event.APPROVED)
-        at_s = newest.owner_time_ms // _MS_PER_S
+        at_s = dated_by.owner_time_ms // _MS_PER_S
         if at_s > stored.not_after_s:
             raise RequestError(
                 "The time to answer this request is over.", remedy="Nothing was sent, and nothing will be."

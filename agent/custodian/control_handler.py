@@ -295,12 +295,12 @@ class Control:
     def _list(self, asked: ListSegments, _body: bytes) -> Answer:
         found = self._vault.overlapping(asked.from_ms, asked.to_ms)
         kept = self._holds.kept()
-        page = [_listed(entry, kept) for entry in found[:_MOST_LISTED] if entry.id not in kept.going]
+        page = [_listed(entry, kept) for entry in found[:_MOST_LISTED] if entry.id not in kept.being_deleted]
         return {"segments": page, "more": len(found) > _MOST_LISTED}, b""
 
     def _kept(self, _asked: object, _body: bytes) -> Answer:
         kept = self._holds.kept()
-        return {"held": kept.held, "going": sorted(kept.going)}, b""
+        return {"held": kept.held, "being_deleted": sorted(kept.being_deleted)}, b""
 
     def _show_settings(self, _asked: object, _body: bytes) -> Answer:
         """Returns the owner's signed settings, and the sequence that the next statement must continue."""
@@ -308,7 +308,7 @@ class Control:
 
     def _here(self, segment: str) -> VaultEntry | None:
         """Returns the segment if it is stored and no owner has deleted it."""
-        return None if segment in self._holds.going() else self._vault.find(segment)
+        return None if segment in self._holds.being_deleted() else self._vault.find(segment)
 
     def _statement(self, asked: SubmitStatement, body: bytes) -> Answer:
         try:

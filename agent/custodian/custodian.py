@@ -180,7 +180,7 @@ class Custodian:
 
     def erased(self) -> frozenset[str]:
         """Returns the next segments that an owner has deleted and that are still on the disk."""
-        return frozenset(sorted(self.holds.going())[:_MOST_ERASED])
+        return frozenset(sorted(self.holds.being_deleted())[:_MOST_ERASED])
 
     def on_time(self) -> None:
         """Runs every few seconds: ends what has expired, deletes what is done, checks the clock."""

@@ -35,10 +35,10 @@ _ERASURE: Final = "erasure."
 
 @dataclass(frozen=True, slots=True)
 class HoldsAndErasures:
-    """`held`: end of the hold in UTC seconds, by segment.  `going`: deleted by an owner, and still on the disk."""
+    """`held`: end of the hold in UTC seconds, by segment.  `being_deleted`: deleted by an owner, and still on the disk."""
 
     held: dict[str, int]
-    going: frozenset[str]
+    being_deleted: frozenset[str]
 
 
 class SegmentHolds:
@@ -92,19 +92,19 @@ class SegmentHolds:
         until = self._journal.named(_HOLD)
         return frozenset(name for name, value in until.items() if now_s is None or now_s <= int(value))
 
-    def going(self) -> frozenset[str]:
+    def being_deleted(self) -> frozenset[str]:
         """Returns the segments that an owner has deleted and that are still on the disk."""
         return frozenset(self._journal.named(_ERASURE))
 
-    def require_none_going(self, segments: Iterable[str]) -> None:
+    def require_none_deleted(self, segments: Iterable[str]) -> None:
         """Raises `RequestError` if an owner has deleted one of the segments, for example while it was copied."""
-        if self.going() & set(segments):
+        if self.being_deleted() & set(segments):
             raise RequestError("Some of this footage has just been deleted.", remedy="Look again at what is left.")
 
     def kept(self) -> HoldsAndErasures:
         in_force = self.held()
         held = {name: int(value) for name, value in self._journal.named(_HOLD).items() if name in in_force}
-        return HoldsAndErasures(held, self.going())
+        return HoldsAndErasures(held, self.being_deleted())
 
     def on_time(self) -> None:
         """Drops holds that have ended and deletions that are done."""
@@ -112,14 +112,14 @@ class SegmentHolds:
         for name in self._journal.named(_HOLD):
             if name not in in_force or self._vault.find(name) is None:
                 self._journal.remove(_HOLD + name)
-        for name in self.going():
+        for name in self.being_deleted():
             if self._vault.find(name) is None:
                 self._journal.remove(_ERASURE + name)
 
     def _require_stored(self, segments: tuple[str, ...]) -> None:
-        going = self.going()
+        deleted = self.being_deleted()
         for name in segments:
-            if name in going or self._vault.find(name) is None:
+            if name in deleted or self._vault.find(name) is None:
                 raise RequestError(
                     f"Segment {name} is not stored.", remedy="It was evicted, deleted or never stored here."
                 )

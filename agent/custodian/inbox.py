@@ -217,17 +217,17 @@ class Inbox:
         now = self._clock.now()
         near = self._is_near(request)
         may_measure = not near or self._may_measure(inbound)
-        verdict = self._admit(inbound, near=near, measured=may_measure)
-        if isinstance(verdict, Accepted) and not may_measure:
-            verdict = Blocked(OverLimit.REQUESTER_RATE.value, for_now=True)
-        if isinstance(verdict, Replayed):
+        admitted = self._admit(inbound, near=near, measured=may_measure)
+        if isinstance(admitted, Accepted) and not may_measure:
+            admitted = Blocked(OverLimit.REQUESTER_RATE.value, for_now=True)
+        if isinstance(admitted, Replayed):
             return DropReason.REPLAYED
-        if isinstance(verdict, Elsewhere):
+        if isinstance(admitted, Elsewhere):
             return DropReason.ELSEWHERE
-        if isinstance(verdict, Blocked):
-            if near and verdict.reason == OverLimit.AREA_TOO_SMALL.value:
+        if isinstance(admitted, Blocked):
+            if near and admitted.reason == OverLimit.AREA_TOO_SMALL.value:
                 self._too_small.setdefault((inbound.requester.root, inbound.requester.id), []).append(now.boot_ns)
-            return self._block(request, inbound, verdict, now.utc_ns // NS_PER_MS)
+            return self._block(request, inbound, admitted, now.utc_ns // NS_PER_MS)
         found, terms = self._match(request), Terms.of(request)
         id_is_free = self._journal.request(request.id) is None
         stored = MatchedRequest(
@@ -239,7 +239,7 @@ class Inbox:
             trust_root=request.trust_root,
             key_id=inbound.requester.key.id,
             seq=request.seq,
-            case_mark=verdict.case_mark,
+            case_mark=admitted.case_mark,
             state=RequestState.RECEIVED,
             certain=found.certain,
             received_ms=now.utc_ns // NS_PER_MS,
@@ -267,18 +267,18 @@ class Inbox:
         if not self._is_near(request):
             return Match((), certain=False)
         window = TimeWindow.of_seconds(request.from_s, request.to_s)
-        going = self._holds.going()
+        deleted = self._holds.being_deleted()
         # A segment that only a later clock synchronisation dated cannot be shared, because its own record states
         # another time.
         candidates = [
             entry
             for entry in self._vault.overlapping(window.from_ms, window.to_ms)
-            if not entry.dated_later and entry.id not in going
+            if not entry.dated_later and entry.id not in deleted
         ]
         return match(window, request.area, self.position, candidates, most=_MOST_MATCHED)
 
     def _block(
-        self, request: FootageRequest, inbound: VerifiedMessage, verdict: Blocked, at_ms: int
+        self, request: FootageRequest, inbound: VerifiedMessage, admitted: Blocked, at_ms: int
     ) -> DropReason | _Untracked:
         """Blocks a request.  The broker repeats a retained request at every connection, and it stays blocked, unless
         only a rate was exceeded.
@@ -288,10 +288,10 @@ class Inbox:
         """
         numbers = sequence_key(inbound.requester.key.id, request)
         requester = inbound.requester
-        blocked = BlockedRequest(inbound.payload_sha256, requester.root, requester.id, verdict.reason, at_ms)
+        blocked = BlockedRequest(inbound.payload_sha256, requester.root, requester.id, admitted.reason, at_ms)
         if self._journal.blocked_since(at_ms - _DAY_MS, (requester.root, requester.id)) >= _BLOCKED_PER_DAY:
-            return DropReason.BLOCKED if verdict.for_now else _Untracked(numbers, request.seq)
-        if not verdict.for_now:
+            return DropReason.BLOCKED if admitted.for_now else _Untracked(numbers, request.seq)
+        if not admitted.for_now:
             self._journal.use_sequence(numbers, request.seq)
         if self._journal.add_blocked(blocked, _BLOCKED_KEPT):
             self._ledger.write(

@@ -84,7 +84,7 @@ class Ledger:
         proof = consistency_proof(_LeafHashes(self._journal, 0, frontier.size), old_size)
         return self._note(frontier), proof
 
-    def head(self) -> Frontier:
+    def frontier(self) -> Frontier:
         """Returns the current Merkle state."""
         return self._frontier()
 

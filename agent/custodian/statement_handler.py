@@ -99,17 +99,17 @@ class Statements:
         # After `claim`, because a statement that was kept back must not set the clock.
         self._clock.confirm(verified.statement.owner_time_ms)
         if isinstance(verified.statement, Approval):
-            verdict = self._approvals.approve(verified.statement, verified, headers, enrolment)
+            status = self._approvals.approve(verified.statement, verified, headers, enrolment)
         elif isinstance(verified.statement, CoApproval):
-            verdict = self._approvals.co_approve(verified.statement, verified, enrolment)
+            status = self._approvals.co_approve(verified.statement, verified, enrolment)
         elif isinstance(verified.statement, Tip):
-            verdict = self._tip(verified.statement, verified, headers, enrolment)
+            status = self._tip(verified.statement, verified, headers, enrolment)
         else:
             with self._applier.apply_once(verified.statement, enrolment):
-                verdict = self._apply(verified)
+                status = self._apply(verified)
         # The actions of the consent table wake the uplink if it has something to send or to stop. A denial leaves it
         # asleep: an uplink that was taken over would tell the denial's time.
-        return verdict
+        return status
 
     def _apply(self, verified: VerifiedStatement) -> RequestStatus:
         fields = verified.fields

@@ -211,7 +211,7 @@ class TimeLog:
 
     def _make(self) -> None:
         frontier = self._frontier()
-        ledger = self._ledger.head()
+        ledger = self._ledger.frontier()
         beat = _Beat(self._entropy.token(BLIND_BYTES), ledger.size, ledger.root)
         self._journal.put(f"{_BEAT}{frontier.size:010}", beat.dump())
         grown = frontier.append(self._leaf(beat))

@@ -61,7 +61,7 @@ class Tips:
             try:
                 with apply_once():
                     self._require_sendable(tip)
-                    self._holds.require_none_going(each.id for each in released)
+                    self._holds.require_none_deleted(each.id for each in released)
                     return self._seal(tip, verified, released, making)
             except BaseException:
                 self._maker.discard(tip.tip)
@@ -109,6 +109,6 @@ class Tips:
 
     def _released(self, tip: Tip, headers: tuple[bytes, ...]) -> tuple[ReleasedItem, ...]:
         by_hash = {hashlib.sha256(header).hexdigest(): header for header in headers}
-        wanted = {item.id for item in (*tip.segments, *tip.posters)} - self._holds.going()
+        wanted = {item.id for item in (*tip.segments, *tip.posters)} - self._holds.being_deleted()
         records = {name: self._vault.record(name) for name in wanted if self._vault.find(name) is not None}
         return release_tip(tip, by_hash, records, tip.device)

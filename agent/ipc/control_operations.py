@@ -331,7 +331,7 @@ class KeptAnswer(Struct):
     """Ends of holds by segment, and the segments that are about to be deleted."""
 
     held: dict[str, int]
-    going: tuple[str, ...]
+    being_deleted: tuple[str, ...]
 
 
 class SignedAnswer(Struct):

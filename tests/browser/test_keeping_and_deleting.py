@@ -38,7 +38,7 @@ def test_an_event_is_kept_let_go_and_deleted_and_the_ledger_tells_of_it(home: Ho
     people.run(
         "ana", 'await page.getByText("Deleted.").waitFor(); await page.locator(".tile").waitFor({state: "detached"});'
     )
-    until(lambda: not house.control("kept")["going"], "the deletion")
+    until(lambda: not house.control("kept")["being_deleted"], "the deletion")
     left = {path.name for path in vault.rglob("*.age")}
     assert not any(name.startswith(segment) for segment in held for name in left)
     assert left < before

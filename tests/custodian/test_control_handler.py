@@ -112,7 +112,7 @@ def test_what_an_owner_deleted_is_not_given_out_though_it_is_still_on_the_disk(d
         (door.segments[2], None),
     ]
     assert listed["more"] is False
-    assert answer(door, "kept")[0] == {"held": {door.segments[1]: until_s}, "going": [name]}
+    assert answer(door, "kept")[0] == {"held": {door.segments[1]: until_s}, "being_deleted": [name]}
 
 
 def test_a_list_names_each_fact_of_a_segment(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

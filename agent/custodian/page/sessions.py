@@ -272,7 +272,7 @@ class Sessions:
                 raise _unwritten()
             return ended
 
-    # patience
+    # waits of guessers
 
     def failed(self, bucket: str) -> None:
         with self._lock:

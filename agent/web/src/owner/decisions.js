@@ -56,7 +56,7 @@ export async function approve(found, keys, choice, whichever, redacted) {
       /** @type {() => Promise<{ item: Wire.SealedItem, own: Bytes[] }>} `own`: what the doorbell is handed */
       const make = hidden
         ? () => redacted.seal(file, each, hidden, { ...to, exact })
-        : () => whichever((identity) => captured(each, identity, to, fetchOne, fileOf));
+        : () => whichever((identity) => rewrapped(each, identity, to, fetchOne, fileOf));
       const one = await orSkip(each.id, failed, make);
       if (!one) continue;
       blobs.push(...one.own);
@@ -88,7 +88,7 @@ export async function approve(found, keys, choice, whichever, redacted) {
 }
 
 /**
- * The item of a file that leaves as it was captured, and its new header.
+ * Wraps the key of a captured file for the requester. Returns its item, and the new header that the doorbell is handed.
  *
  * @param {Offered} each
  * @param {string} identity
@@ -96,7 +96,7 @@ export async function approve(found, keys, choice, whichever, redacted) {
  * @param {FetchFile} fetchOne
  * @param {(record: CaptureRecord) => Wire.SealedFile | undefined} fileOf
  */
-async function captured({ id, record }, identity, { device, reply }, fetchOne, fileOf) {
+async function rewrapped({ id, record }, identity, { device, reply }, fetchOne, fileOf) {
   const { data } = await fetchOne(id, device, identity, record);
   const header = await rewrap(data.subarray(0, split(data)), identity, reply);
   return {

@@ -17,11 +17,11 @@ const EVERYTHING_MS = Number.MAX_SAFE_INTEGER;
  * @returns {Promise<Found>}
  */
 export async function everything() {
-  const [{ events, gaps, rings }, { held, going }] = await Promise.all([
+  const [{ events, gaps, rings }, { held, being_deleted: deleted }] = await Promise.all([
     ask("events", { from_ms: 0, to_ms: EVERYTHING_MS }),
     ask("kept"),
   ]);
-  const gone = new Set(going);
+  const gone = new Set(deleted);
   const shown = events
     .map((/** @type {Answer} */ event) => ({
       ...event,

@@ -28,7 +28,7 @@ export const passkey = async () => (canHavePasskey() ? call("passkey") : null);
 export async function addPasskey(credential) {
   const [{ name }, { doorbell }] = await Promise.all([call("state", {}), ask("page_hello")]);
   const salt = randomBytes(32);
-  const made = await asked(
+  const made = await credentialOf(
     navigator.credentials.create({
       publicKey: {
         rp: { name: "Doorward" },
@@ -55,7 +55,7 @@ export async function addPasskey(credential) {
  * @returns {Promise<Bytes>}
  */
 export async function askPasskey({ id, salt }) {
-  const shown = await asked(
+  const shown = await credentialOf(
     navigator.credentials.get({
       publicKey: {
         challenge: randomBytes(32),
@@ -77,7 +77,7 @@ export async function askPasskey({ id, salt }) {
  *
  * @param {Promise<globalThis.Credential | null>} asking
  */
-async function asked(asking) {
+async function credentialOf(asking) {
   try {
     const given = await asking;
     if (given instanceof PublicKeyCredential) return given;

@@ -1049,7 +1049,7 @@ export interface Jump {
 
 export interface KeptAnswer {
   held: Record<string, number>;
-  going: string[];
+  being_deleted: string[];
 }
 
 export interface KeyAnswer {
