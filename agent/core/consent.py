@@ -62,6 +62,7 @@ class RequestState(enum.Enum):
     @property
     def ended(self) -> bool:
         """True if no event leads out of this state."""
+        # Read from the table, so that a new row cannot contradict a separate list of final states.
         return not any(state is self for state, _ in TRANSITIONS)
 
     @property
@@ -118,6 +119,7 @@ class Transition:
     actions: tuple[Action, ...] = ()
 
 
+# Short names keep each row of the table on one line.
 _R, _P, _W, _A, _S = (
     RequestState.RECEIVED,
     RequestState.PENDING,
@@ -126,6 +128,7 @@ _R, _P, _W, _A, _S = (
     RequestState.SENDING,
 )
 
+# Read-only: a later assignment anywhere in the process would be another way for footage to leave.
 TRANSITIONS: Final[Mapping[tuple[RequestState, Event], Transition]] = MappingProxyType(
     {
         # Received: the device decides in one transaction, before it asks an owner.
@@ -150,11 +153,13 @@ TRANSITIONS: Final[Mapping[tuple[RequestState, Event], Transition]] = MappingPro
         (_W, Event.WITHDRAWN): Transition(RequestState.WITHDRAWN, EntryKind.WITHDRAWN),
         (_W, Event.TRUST_WITHDRAWN): Transition(RequestState.DENIED, EntryKind.DENIED),
         # Approved: the bytes are fixed and none has left, so the owner can still revoke all of it.
+        # No opt-out from here on: it says which requests an owner wants to be asked, and this one is answered.
         (_A, Event.FIRST_BYTE): Transition(_S, EntryKind.SENDING),
         (_A, Event.REVOKED): Transition(RequestState.REVOKED, EntryKind.REVOKED, (Action.DROP_OUTBOX,)),
         (_A, Event.REFUSED): Transition(RequestState.STOPPED, EntryKind.STOPPED, (Action.DROP_OUTBOX,)),
         (_A, Event.WITHDRAWN): Transition(RequestState.WITHDRAWN, EntryKind.WITHDRAWN, (Action.DROP_OUTBOX,)),
         (_A, Event.EXPIRED): Transition(RequestState.EXPIRED, EntryKind.EXPIRED, (Action.DROP_OUTBOX,)),
+        # A key that its root revokes after the yes must not receive the answer, although the owner agreed to it.
         (_A, Event.TRUST_WITHDRAWN): Transition(RequestState.REVOKED, EntryKind.REVOKED, (Action.DROP_OUTBOX,)),
         # Sending: only the requester's signed receipt ends it.  A broker's acknowledgement is too little, because the
         # broker may lose the message afterwards.
@@ -182,6 +187,7 @@ def next_transition(state: RequestState, event: Event) -> Transition:
         raise RequestError(
             f"This request is {state.value}: '{event.value}' no longer applies.",
             remedy="Nothing was changed." if state.ended else "Look at it again with 'doorward requests'.",
+        # The KeyError would show only names of the table to a reader of the traceback.
         ) from None
 
 

@@ -83,6 +83,7 @@ class Approvals:
         """Checks the approval.  It then takes effect, or waits for another owner if two are required."""
         with self._requests.deciding():
             stored = self._approvable(approval, dated_by=approval)
+        # The owner signed what they were shown. A segment that was stored or evicted since makes those words false.
         if approval.gaps is not None and approval.gaps != self.gaps(stored):
             raise RequestError("The stored footage of this window has just changed.", remedy="Approve again.")
         if approval.redacted_items and enrolment.approvals_needed > 1:
@@ -96,6 +97,8 @@ class Approvals:
             return self._share(_CompleteApproval(approval, verified, approval), released, enrolment)
         with self._applier.apply_once(approval, enrolment):
             stored = self._approvable(approval, dated_by=approval)
+            # Statement and headers as they came. `co_approve` verifies them again, so a changed journal cannot alter a
+            # yes.
             self._journal.put(first_approval_of(stored.id), encode_statement(verified.data, headers))
             self._releases.records.save_approvers(stored, [verified.key_id])
             return self._releases.step(
@@ -109,9 +112,13 @@ class Approvals:
         if stored.state is not RequestState.PARTIALLY_APPROVED or kept is None:
             raise RequestError("No approval of this request waits for another owner.", remedy="Review it again.")
         data, headers = decode_statement(kept)
+        # Against the owners of now: a first owner who has left since must not count as one of two.
         first = verify_statement(data, enrolment)
+        # The second owner signed the hash of what they reviewed. Without this check, the first could exchange it
+        # meanwhile.
         if not isinstance(first.statement, Approval) or first.sha256 != co_approval.approval:
             raise RequestError("Another approval has replaced the one that you reviewed.", remedy="Review it again.")
+        # Otherwise one owner's two signatures would count as two owners. Names are distinct in a list of owners.
         if first.by == verified.by:
             raise RequestError("This approval needs another owner besides you.", remedy="Ask them.")
         with self._requests.deciding():
@@ -131,12 +138,15 @@ class Approvals:
         A copy may take a minute, and recording and the network must not wait for it.  So it runs outside the
         transaction.  The copy counts only once the journal names it.
         """
+        # Random, because the broker reads it in topics: a counter would tell how many answers this doorbell has given.
         disclosure = self._entropy.token(_ID_BYTES).hex()
         second = self._maker.second_signatures(released)
         with self._maker.making(disclosure, released) as making:
             try:
                 with self._applier.apply_once(given.newest, enrolment):
                     return self._seal(given, released, making, disclosure, second)
+            # Also for an interrupt: a complete object without a row in the journal would lie on the disk until the next
+            # start.
             except BaseException:
                 self._maker.discard(disclosure)
                 raise
@@ -149,6 +159,7 @@ class Approvals:
         disclosure: str,
         second: Mapping[str, SecondSignature],
     ) -> RequestStatus:
+        # Time has passed while the files were copied: the request may have been withdrawn, or its key revoked.
         stored = self._approvable(given.approval, dated_by=given.newest)
         self._holds.require_none_deleted(each.id for each in released)
         shared = len(given.approval.segments)
@@ -164,6 +175,7 @@ class Approvals:
             request_sha256=stored.payload_sha256,
             approval=given.first.data,
             enrolments=self._enrolments.envelopes,
+            # Must be the approval's entry. So `add_outbox`, which writes the next entry, comes after it.
             ledger=self._ledger.newest(),
             co_approval=given.second.data if given.second else None,
             second_signatures=second,
@@ -172,6 +184,8 @@ class Approvals:
         )
         self._releases.records.save_approvers(stored, (each.key_id for each in (given.first, given.second) if each))
         self._archive.keep(disclosure, given.first, released, given.co_approval_for_archive)
+        # The bytes are complete and synced before `add_outbox` names them: a power cut between the two leaves an object
+        # that the next start sweeps away, instead of a row without bytes.
         parts = making.finish(manifest, stored.terms.reply)
         self._releases.add_outbox(stored, disclosure, parts, shared)
         return status
@@ -192,6 +206,7 @@ class Approvals:
 
     def _records(self, segments: Iterable[str]) -> dict[str, SignedRecord]:
         """Returns the records of those segments that are stored and that no owner has deleted."""
+        # A deletion counts from the owner's signature on, although the recorder removes the file seconds later.
         here = set(segments) - self._holds.being_deleted()
         return {name: self._vault.record(name) for name in here if self._vault.find(name) is not None}
 

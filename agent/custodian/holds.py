@@ -60,8 +60,11 @@ class SegmentHolds:
                 "A hold must last between a day and a year from now.", remedy="You can renew a hold before it ends."
             )
         self._require_stored(statement.segments)
+        # A set: holding a segment again must not count its bytes twice.
         after = {*self.held(), *statement.segments}
         entries = [entry for name in after if (entry := self._vault.find(name)) is not None]
+        # Without the limit, holds would fill the vault and recording would stop: a stolen owner's key could blind the
+        # door.
         if len(after) > MOST_HELD or sum(entry.stored_bytes for entry in entries) > self.held_bytes:
             raise RequestError(
                 "Holds may keep at most half of the vault, because recording needs the rest.",
@@ -81,15 +84,18 @@ class SegmentHolds:
         """Deletes segments, even if they are held or matched.  Copies that were shared before remain with the
         requester."""
         self._require_stored(statement.segments)
+        # Durable before the recorder learns of it: footage that is gone without an entry would look like tampering.
         self._ledger.write(EntryKind.ERASED, segments=len(statement.segments), **fields)
         for name in statement.segments:
             self._journal.remove(_HOLD + name)
+            # Kept until the file is gone, so that a power cut in between does not bring the segment back.
             self._journal.put(_ERASURE + name, b"")
 
     def held(self) -> frozenset[str]:
         """Returns the held segments.  Holds end only while the clock is known."""
         now_s = trusted_seconds(self._clock.now())
         until = self._journal.named(_HOLD)
+        # A clock that is wrong must not end holds: the footage would be evicted for good.
         return frozenset(name for name, value in until.items() if now_s is None or now_s <= int(value))
 
     def being_deleted(self) -> frozenset[str]:
@@ -110,6 +116,7 @@ class SegmentHolds:
         """Drops holds that have ended and deletions that are done."""
         in_force = self.held()
         for name in self._journal.named(_HOLD):
+            # A held segment may be gone, for example by a deletion. Its name must not use up the limit.
             if name not in in_force or self._vault.find(name) is None:
                 self._journal.remove(_HOLD + name)
         for name in self.being_deleted():

@@ -147,9 +147,11 @@ class Inbox:
         with self._decisions.one():
             taken = self._handle(topic, data)
         if isinstance(taken, _Untracked):
+            # Without a flush: a trusted key that sends thousands of refused requests must not wear out the card.
             self._journal.use_sequence(taken.numbers, taken.seq, flush=False)
             taken = DropReason.BLOCKED
         if isinstance(taken, DropReason):
+            # The owner reads the counts in `doorward requests`. The sender gets nothing, whatever the reason.
             self._journal.count(taken.value)
             return None
         return taken
@@ -193,10 +195,12 @@ class Inbox:
         try:
             at_s = trusted_seconds(self._clock.now())
             inbound = verify_inbound(data, parse_topic(topic), self._trust.store, at_s)
+        # First, because it is the narrower class: both end in silence, and only the count differs.
         except OpenError:
             return DropReason.UNTRUSTED
         except DoorwardError:
             return DropReason.MALFORMED
+        # A root may add a requester at any time. It asks only after the owner has been told that there is a new one.
         if not self._trust.is_announced(inbound.requester):
             return DropReason.UNTRUSTED
         match inbound.message:
@@ -229,6 +233,7 @@ class Inbox:
                 self._too_small.setdefault((inbound.requester.root, inbound.requester.id), []).append(now.boot_ns)
             return self._block(request, inbound, admitted, now.utc_ns // NS_PER_MS)
         found, terms = self._match(request), Terms.of(request)
+        # Ids are readable at the broker. A trusted requester that copies another's id must not push its request out.
         id_is_free = self._journal.request(request.id) is None
         stored = MatchedRequest(
             id=request.id if id_is_free else inbound.payload_sha256,
@@ -245,6 +250,7 @@ class Inbox:
             received_ms=now.utc_ns // NS_PER_MS,
             not_after_s=request.not_after_s,
             kept=terms,
+            # The counts of limits take only requests with a window, so a request about a distant street uses none up.
             asked_s=(request.from_s, request.to_s) if near else None,
             segments=found.segments,
         )
@@ -256,6 +262,8 @@ class Inbox:
         if opted_out(terms, self._journal.opt_outs(), now):
             self._releases.step(stored, Event.OPTED_OUT)
         elif found:
+            # Without a clock, the rules of time were skipped. They are checked once it is known, or by the owner's
+            # clock.
             if trusted_seconds(now) is None:
                 self._records.defer_check(stored.id)
             self._releases.step(stored, Event.MATCHED, segments=len(found.segments))
@@ -275,6 +283,7 @@ class Inbox:
             for entry in self._vault.overlapping(window.from_ms, window.to_ms)
             if not entry.dated_later and entry.id not in deleted
         ]
+        # Compares place and window again, so that the decision is in one pure function, whatever the index returned.
         return match(window, request.area, self.position, candidates, most=_MOST_MATCHED)
 
     def _block(
@@ -321,6 +330,7 @@ class Inbox:
             return DropReason.UNEXPECTED
         if is_replay(self._journal, inbound.requester, deletion):
             return DropReason.REPLAYED
+        # One statement of deletion for each request: more would fill ledger and journal.
         if self._journal.get(deletion_of(stored.id)) is not None:
             return DropReason.UNEXPECTED
         self._journal.use_sequence(sequence_key(inbound.requester.key.id, deletion), deletion.seq)
@@ -361,6 +371,7 @@ class Inbox:
         if (
             stored is None
             or not stored.is_from(inbound.requester)
+            # Only the opened part 0 names the request, so the first receipts leave it out.
             or receipt.request not in (None, stored.said_id)
             or stored.state not in OPEN
         ):
@@ -372,6 +383,7 @@ class Inbox:
             return receipt
         if receipt.state is ReceiptState.REFUSED:
             self._releases.step(stored, Event.REFUSED, subject=inbound.payload_sha256)
+        # An answer of which no byte has left cannot be complete at its requester.
         elif stored.state is RequestState.SENDING and self._names_ours(receipt):
             self._releases.step(stored, Event.RECEIPT, subject=inbound.payload_sha256)
         else:
@@ -388,4 +400,5 @@ class Inbox:
     def _names_ours(self, receipt: Receipt) -> bool:
         """Returns True if the receipt names the manifest that was sent, and with it every byte of every part."""
         ours = next((record for record in self._journal.outbox() if record.disclosure == receipt.disclosure), None)
+        # Part 0 lists the hash of each part, so its hash stands for all of them.
         return ours is not None and ours.parts[0].sha256 == receipt.manifest

@@ -46,10 +46,12 @@ class Ledger:
 
     def write(self, kind: EntryKind, **fields: Any) -> None:
         """Appends an entry.  `core.ledger.entries.FIELDS` lists the `fields` for each `kind`."""
+        # The boot and its clock, too: they give the order of entries, also while the wall clock is wrong (LEDGER.md).
         leaf = encode_entry(entry(kind, self._clock.boot_id, self._clock.now(), **fields))
         with self._journal.transaction():
             frontier = self._frontier()
             self._journal.append_leaf(frontier.size, leaf)
+            # In one transaction with the leaf. A state without its leaf would make every later head unprovable.
             self._journal.put(_FRONTIER, frontier.append(leaf_hash(leaf)).dump())
             self._newest = (leaf, frontier)
 
@@ -59,6 +61,7 @@ class Ledger:
         The newest entry is the rightmost leaf, so its path is the previous state.  No other entry is read.
         """
         written, frontier = self._newest, self._frontier()
+        # A rolled-back transaction leaves `_newest` behind. The comparison notices it before a false proof is signed.
         if written is None or written[1].append(leaf_hash(written[0])) != frontier:
             raise InternalError("The ledger was written outside the transaction.")
         leaf, before = written
@@ -66,6 +69,8 @@ class Ledger:
             checkpoint=self._note(frontier).decode(),
             entry=leaf.decode(),
             index=before.size,
+            # RFC 9162, 2.1.3: the path of the rightmost leaf is the complete subtrees to its left, from the smallest
+            # on.
             path=tuple(node.hex() for node in reversed(before.roots)),
         )
 

@@ -39,6 +39,7 @@ class Nonces:
 
     def __init__(self, clock: Clock, entropy: Entropy) -> None:
         self._clock = clock
+        # New at each start: the boot clock begins again after a power cut, so old numbers would look young.
         self._key = entropy.token(_KEY_BYTES)
         self._lock = threading.Lock()
         self._last = 0
@@ -51,6 +52,8 @@ class Nonces:
             # Two nonces of the same microsecond must differ.
             self._last = max(self._last + 1, self._now_us())
             number = self._last.to_bytes(_NUMBER_BYTES)
+        # The hash makes the number unguessable and proves its origin, so nothing is stored for a client that never
+        # returns.
         return (number + self._mark(number)).hex()
 
     def claim(self, nonce: str, signer: str) -> None:

@@ -90,6 +90,7 @@ class ReleaseRecords:
 
     def find(self, disclosure: str) -> StoredRelease | None:
         """Returns the request or tip that `disclosure` answers, or None."""
+        # `Tips` refuses an id that is in use, so only one of the two can be found.
         return self._journal.request_of(disclosure) or self.tip(disclosure)
 
     def tip(self, tip: str) -> StoredTip | None:
@@ -107,6 +108,8 @@ class ReleaseRecords:
     def overdue(self, now_s: int) -> list[StoredRelease]:
         """Returns everything that expires at `now_s`.  An approved request has a grace period for its delivery."""
         return [
+            # The request's end is the last moment to say yes. Delivery may take longer, for example while the requester
+            # is offline.
             *self._journal.overdue(now_s, *WAITING),
             *self._journal.overdue(now_s - _GRACE_S, *OPEN),
             *(tip for tip in self._unended_tips() if now_s > tip.not_after_s),
@@ -125,8 +128,11 @@ class ReleaseRecords:
             return
         self._journal.set_state(stored.id, state, disclosure)
         if stored.state.holds_footage and not state.holds_footage:
+            # An owner's clock has checked the limits at the yes (`Approvals._approvable`), and no other answer needs
+            # them.
             self._journal.remove(_NOT_CHECKED + stored.id)
         if stored.state is RequestState.PARTIALLY_APPROVED and state is not RequestState.PARTIALLY_APPROVED:
+            # The stored first approval holds new headers for the requester's key. It must not outlive the decision.
             self._journal.remove(first_approval_of(stored.id))
         if state.ended:
             self._journal.remove(_APPROVERS + stored.id)
@@ -141,6 +147,7 @@ class ReleaseRecords:
         """
         if isinstance(stored, StoredTip):
             reply = self.tip_recipient(stored.trust_root, stored.requester)
+            # A root that exchanges the requester's tip key says with it that the old key may be in other hands.
             return reply is not None and stored.sealed_to == sha256_of_recipient(reply)
         return self.requester_of(stored) is not None
 
@@ -150,6 +157,7 @@ class ReleaseRecords:
         `owner_s`: the time of an owner's statement.  It counts while the device's clock is unknown.
         """
         at_s = trusted_seconds(self._clock.now())
+        # The device's known clock wins: an owner with a wrong clock must not revive a key that has expired.
         at_s = owner_s if at_s is None else at_s
         return self._trust.store.resolve(stored.trust_root, stored.requester, stored.key_id, at_s)
 
@@ -158,6 +166,7 @@ class ReleaseRecords:
         bundle = self._trust.store.bundles.get(root)
         entry = next((each for each in bundle.requesters if each.id == requester), None) if bundle else None
         at_s = trusted_seconds(self._clock.now())
+        # A requester without a usable signing key cannot sign a receipt either, so the tip could never end as received.
         if entry is None or not any(key.usable_at(at_s) for key in entry.keys):
             return None
         return entry.tips

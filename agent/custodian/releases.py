@@ -67,6 +67,7 @@ class DisclosureTimer:
 
     def is_over(self, disclosure: str) -> bool:
         now_ns = self._clock.now().boot_ns
+        # The boot clock counts: a wall clock that is set forward must not shorten the owner's time to revoke.
         return now_ns >= self._ripe_ns.setdefault(disclosure, now_ns + self._delay_ns)
 
     def left_s(self, disclosure: str) -> int:
@@ -106,12 +107,15 @@ class Releases:
         `stored` must have been read inside the caller's transaction.  Otherwise its state may be out of date.
         Raises `RequestError` if the table has no such line.
         """
+        # Raises before anything is written, so an event that no longer applies leaves no entry in the ledger.
         line = next_transition(stored.state, event)
         named = disclosure or stored.disclosure
         with self._decisions.one():
             self._write(line, stored, named, fields)
             self.records.save_state(stored, line.next_state, disclosure)
             if named is not None and line.next_state.ended:
+                # In the transaction of the last step: a restart must not offer an ended disclosure again. The files
+                # follow after the commit, or at the next start (`Outbox.sweep`).
                 self._journal.remove_outbox(named)
                 self._delay.forget(named)
             self._schedule(line, stored, named)
@@ -150,6 +154,7 @@ class Releases:
 
     def _schedule(self, line: Transition, stored: StoredRelease, named: str | None) -> None:
         for action in line.actions:
+            # Only after the commit: an alert or a deleted file could not be taken back if the transaction failed.
             self._decisions.after(partial(self._run_action, action, stored.id, named))
 
     def _run_action(self, action: Action, request: str, disclosure: str | None) -> None:
@@ -183,6 +188,8 @@ class Releases:
                 elif not self.records.approver_left(stored):
                     continue
                 elif stored.state is RequestState.PARTIALLY_APPROVED:
+                    # The table has no way back to pending. Without its stored approval, the request takes only a new
+                    # first one, because `Approvals.co_approve` finds nothing to complete.
                     self.records.forget_first_approval(stored)
                 else:
                     self.step(stored, Event.REVOKED, reason=APPROVER_LEFT)
@@ -234,11 +241,13 @@ class Releases:
         """Returns the outbox objects that may be sent, and for each if its first byte has left already."""
         with self._decisions.one():
             found = []
+            # One transaction, so that state and trust are those of one moment for all answers.
             for record in self._journal.outbox():
                 stored = self.records.find(record.disclosure)
                 if stored is not None and self._may_send(stored, record.disclosure):
                     found.append((record, stored.state is RequestState.SENDING))
         for record, begun in found:
+            # Outside of the transaction: a chmod on a slow card must not hold up owners and messages.
             if begun:  # a cut between the ledger's entry and this leaves it to the next look
                 with suppress(StorageError):
                     self._outbox.show_to_uplink(record.disclosure)
@@ -253,8 +262,10 @@ class Releases:
             stored = self.records.find(disclosure)
             if stored is None or not self._may_send(stored, disclosure):
                 return False
+            # The uplink asks again if `show_to_uplink` failed. Then the entry is written already.
             if stored.state is RequestState.APPROVED:
                 self.step(stored, Event.FIRST_BYTE)
+        # After the commit. The other order would let the uplink's user read bytes of which the ledger knows nothing.
         self._outbox.show_to_uplink(disclosure)
         return True
 

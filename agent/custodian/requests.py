@@ -46,6 +46,7 @@ class Requests:
 
     def named(self, payload_sha256: str) -> MatchedRequest:
         """Returns the request that an owner's statement names by the hash of its payload.  Raises `RequestError`."""
+        # By the hash, not by the id: owners sign what they read, and another requester may have copied an id.
         stored = self._journal.request_named(payload_sha256)
         if stored is None:
             raise RequestError("This device has no such request.", remedy="Look at 'doorward requests'.")
@@ -72,11 +73,13 @@ class Requests:
         Requests expire only while the clock is known.  Otherwise, the clock of the owner who approves decides.
         """
         self._notices.on_time()
+        # Before the clock is looked at: a revoked key counts at any time, and needs no clock.
         self._releases.recheck()
         now_s = trusted_seconds(self._clock.now())
         if now_s is None:
             return
         with self.deciding():
+            # Before `expire`, so that a request which was never within its limits is recorded with that reason.
             self._check_deferred(now_s)
             self._releases.expire(now_s)
 
@@ -90,6 +93,7 @@ class Requests:
             over = self.over_limit(stored, now_s) if stored is not None else None
             if stored is None or over is None:
                 self._records.end_deferral(request)
+            # Time alone has passed since it arrived. Its requester has broken no limit.
             elif over is not OverLimit.EXPIRED:
                 self._releases.step(stored, Event.TRUST_WITHDRAWN, reason=over.value)
 

@@ -91,13 +91,17 @@ class Statements:
         Raises `OpenError` if no owner signed it, and `RequestError`, in words for the owner, if it cannot be carried
         out.
         """
+        # Read once: signature, number of owners and `apply_once` must all be about the same list.
         enrolment = self._enrolments.current
         if enrolment is None:
             raise RequestError("This device has no owner yet.", remedy="Enrol first: doorward owner enrol.")
         verified = verify_statement(data, enrolment)
+        # After the signature: a stranger on the socket could otherwise use up an owner's nonce, or overtake it.
         self._nonces.claim(verified.statement.nonce, verified.key_id)
         # After `claim`, because a statement that was kept back must not set the clock.
         self._clock.confirm(verified.statement.owner_time_ms)
+        # These three copy footage before they open their transaction. All others take effect in one transaction at
+        # once.
         if isinstance(verified.statement, Approval):
             status = self._approvals.approve(verified.statement, verified, headers, enrolment)
         elif isinstance(verified.statement, CoApproval):
@@ -177,6 +181,7 @@ class Statements:
         self._journal.add_opt_out(standing)
         self._ledger.write(EntryKind.OPT_OUT, **fields)
         now_s = trusted_seconds(self._clock.now())
+        # In the same transaction: a request that an owner opted out of must not be approved between the two.
         for stored in self._journal.requests(*WAITING):
             if standing.covers(stored.terms, now_s):
                 self._releases.step(stored, Event.OPTED_OUT)

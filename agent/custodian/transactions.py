@@ -34,10 +34,12 @@ class Transactions:
     def one(self) -> Iterator[None]:
         """Opens one transaction.  If the block raises, nothing happened."""
         with self.lock:
+            # Nested blocks share one SQLite transaction, and only the outermost may run what follows.
             self._depth += 1
             try:
                 with self._journal.transaction():
                     yield
+            # Also for an interrupt: memory would otherwise keep a state that the disk has rolled back.
             except BaseException:
                 self._depth -= 1
                 if self._depth == 0:
@@ -46,7 +48,9 @@ class Transactions:
                         undo()
                 raise
             self._depth -= 1
+            # Taken while the lock is held, so that another thread's transaction does not run or lose them.
             acts, _ = ([], []) if self._depth else self._settled()
+        # Outside of the lock: an act may delete many megabytes, and other threads must decide meanwhile.
         for act in acts:
             act()
 

@@ -84,12 +84,15 @@ class VerifiedStatement:
 def verify_statement(data: bytes, enrolment: Enrolment) -> VerifiedStatement:
     """Returns the statement in the envelope `data`.  Raises `OpenError` if none of these owners signed it."""
     claimed = read_statement(data)
+    # Envelopes are kept and sent as lines. A line break inside one would be read as a second envelope later.
     require_one_line(data)
     kind = _KINDS.get(claimed.payload_type)
     if kind is None:
         raise RequestError("This kind of statement cannot come from an owner.")
+    # The payload is decoded only afterwards: an unsigned statement reaches no parser but that of envelopes.
     opened = claimed.verify(enrolment.signers)
     statement = strictjson.decode(opened.payload, kind, limit_bytes=STATEMENT_LIMIT_BYTES, error=RequestError)
+    # An owner of two doorbells signs with the same key. A statement for one must not count at the other.
     if statement.device != enrolment.device:
         raise RequestError("This statement is for another device.")
     sha256 = hashlib.sha256(opened.payload).hexdigest()
@@ -109,8 +112,11 @@ class StatementApplier:
         """Opens the transaction.  Raises `RequestError` if the owners have changed, or if the statement was used
         before."""
         with self._decisions.one():
+            # The same object, not an equal one. Signature and number of owners were checked against this list. Since
+            # then, another owner's change may have removed the signer.
             if self._enrolments.current is not enrolment:
                 raise RequestError("The owners of this device have just changed.", remedy="Make the statement again.")
+            # `Nonces.claim` has refused a repetition in memory. This row is durable together with the effect.
             if not self._journal.use_nonce(statement.nonce):
                 raise RequestError("This statement was submitted before.", remedy="Make a new one.")
             yield

@@ -49,6 +49,7 @@ class Caller:
     def may(self, access: AccessLevel) -> bool:
         if access is AccessLevel.ANYONE:
             return True
+        # A link has no cookie and no pairing: its key decides. A glance key may call what a notification needs.
         if self.link:
             return self.owner or access is AccessLevel.GLANCE
         if self.session is None:
@@ -57,6 +58,7 @@ class Caller:
             return True
         if access is AccessLevel.GLANCE and self.glance is not None:
             return True
+        # From the first owner on, a printed code alone opens nothing that sets a doorbell up.
         return self.owner or (access is AccessLevel.UNCLAIMED and not self.claimed)
 
 

@@ -63,6 +63,7 @@ class AnswerBudget:
         `owner`: the session has proven a present owner's key."""
         async with self._changed:
             try:
+                # A caller that waits without end would keep its connection, and connections are bounded, too.
                 async with asyncio.timeout(self._patience_s):
                     await self._changed.wait_for(lambda: self._fits(session, size_bytes, owner=owner))
             except TimeoutError:
@@ -75,6 +76,7 @@ class AnswerBudget:
         try:
             yield reservation
         finally:
+            # By the size of now: `resize` may have changed it.
             await self._change(session, -reservation.size_bytes, owner=owner)
 
     def _fits(self, session: str, size_bytes: int, *, owner: bool) -> bool:
@@ -95,6 +97,7 @@ class AnswerBudget:
         async with self._changed:
             self._held[session] += by_bytes
             self._guests_bytes += 0 if owner else by_bytes
+            # Otherwise the counter would keep a row for each session that ever asked.
             if not self._held[session]:
                 del self._held[session]
             self._changed.notify_all()

@@ -91,8 +91,10 @@ def _route(
 
     async def endpoint(request: Request) -> Response:
         try:
+            # In a thread: it reads SQLite, which may wait for a slow card, and the event loop serves all connections.
             caller = await run_in_threadpool(application.operations.caller, request.cookies.get(COOKIE))
             _know(application, request, caller)
+            # Before the body is read, so a stranger cannot make the page hold megabytes.
             if not caller.may(access):
                 return _turned_away(request, caller)
             return await inner(request, caller)
@@ -111,6 +113,7 @@ def _know(application: Application, request: Request, caller: Caller) -> None:
 def _turned_away(request: Request, caller: Caller) -> Response:
     if request.method != "POST":
         return RedirectResponse("/pair", 303)
+    # Two answers: a paired browser signs a challenge, and another one needs a code.
     error = RequestError("This browser has to prove first that it is an owner's." if caller.session else "Pair first.")
     return _framed(refusal(error), 403 if caller.session else 401)
 
@@ -136,6 +139,7 @@ class _BoundedResponse(Response):
 def _asking(application: Application, name: str, limit: int, budget: AnswerBudget) -> RouteHandler:
     async def ask(request: Request, caller: Caller) -> Response:
         who = caller.session.id if caller.session else ""
+        # The room outlives this function: `pop_all` hands it to the response, which frees it with its last byte.
         async with AsyncExitStack() as room:
             wanted = _announced_bytes(request, limit) + answer_bytes(name)
             reservation = await room.enter_async_context(budget.reserve(who, wanted, owner=caller.owner))
@@ -144,6 +148,7 @@ def _asking(application: Application, name: str, limit: int, budget: AnswerBudge
     async def _answered(request: Request, caller: Caller, reservation: Reservation, room: AsyncExitStack) -> Response:
         frame = parse_frame(await _body(request, limit))
         if name == "page_prove":
+            # HostGuard has compared `Origin` with this doorbell's names, so it is present and ours.
             proved = await run_in_threadpool(application.operations.prove, frame, caller, request.headers["origin"])
             _know(application, request, replace(caller, owner=caller.owner or proved.owner))
             return _with_cookie(_framed(Frame({"ok": True, "result": {}})), proved.token)
@@ -162,6 +167,7 @@ def _pairing(application: Application) -> RouteHandler:
     async def pair(request: Request, _caller: Caller) -> Response:
         frame = parse_frame(await _body(request, _PAIR_BODY_BYTES))
         code = frame.head.get("code")
+        # A code is hashed once for each live code. A long text would cost more than its guess.
         if not isinstance(code, str) or len(code) > 64:
             raise RequestError("code: the printed code is missing.")
         address = request.client.host if request.client else "?"
@@ -173,6 +179,8 @@ def _pairing(application: Application) -> RouteHandler:
 
 
 def _with_cookie(response: Response, token: str) -> Response:
+    # The prefix `__Host-` wants Secure, the path "/" and no domain. Then no other name of the network and no plain page
+    # can set or read the cookie (RFC 6265bis, "The __Host- Prefix").
     response.set_cookie(COOKIE, token, max_age=SESSION_IDLE_S, path="/", secure=True, httponly=True, samesite="strict")
     return response
 
@@ -180,6 +188,7 @@ def _with_cookie(response: Response, token: str) -> Response:
 def _announced_bytes(request: Request, limit: int) -> int:
     """The length of the body as its sender announces it; the limit if it says nothing that can be true."""
     announced = request.headers.get("content-length", "")
+    # `isdigit` alone lets "²" pass, on which `int` fails.
     return min(int(announced), limit) if announced.isascii() and announced.isdigit() else limit
 
 
@@ -188,6 +197,7 @@ async def _body(request: Request, limit: int) -> bytes:
     if request.headers.get("content-type") != FRAME_TYPE:
         raise RequestError("This is not a message of the page.")
     body = bytearray()
+    # `Content-Length` may be absent or false, so the pieces are counted.
     async for piece in request.stream():
         body += piece
         if len(body) > limit:
@@ -201,6 +211,7 @@ def _framed(frame: Frame, status: int = 200) -> Response:
 
 def _refused(error: DoorwardError) -> Response:
     if isinstance(error, TooManyTriesError):
+        # RFC 6585, section 4: the wait goes into Retry-After, which the page counts down.
         response = _framed(refusal(error), 429)
         response.headers["retry-after"] = str(error.wait_s)
         return response

@@ -127,6 +127,7 @@ class PageOperations:
         """Returns the holder of a cookie. An owner loses this level at the moment of removal."""
         enrolment = self._enrolments.current
         session = self._sessions.session(token) if token else None
+        # At each request, not when the list changes: the page may have been off then.
         if session is not None and self._is_former_owners(session):
             session = None
         key = session.owner_key if session else None
@@ -160,6 +161,7 @@ class PageOperations:
         if name == "live":
             result, body = self._live(self._viewer(caller), read_operation(name, frame))
             return Frame({"ok": True, "result": result}, body)
+        # Before the table of operations is asked: this rule is about the caller, whom `Control` does not know.
         if name == "talk_begin":
             self._check_talker(caller, read_operation(name, frame))
         if name not in PAGE:
@@ -196,8 +198,10 @@ class PageOperations:
         kind = "prove" if any(key_id in asked.envelope for key_id in owners) else "door"
         bucket = f"{kind} {session.id}"
         self._sessions.rate_limit(bucket)
+        # Taken out before it is checked, so that one challenge serves one try.
         expected = self._challenges.pop(session.id, None)
         try:
+            # The monotonic clock: a doorbell without the time of day must still let its owner in.
             if enrolment is None or expected is None or time.monotonic() > expected[1]:
                 raise OpenError("This challenge is over.")
             data = asked.envelope.encode("ascii")
@@ -205,8 +209,11 @@ class PageOperations:
             keys = {**signers, **enrolment.approver_keys}
             opened = envelope.open_envelope(data, Login.PAYLOAD_TYPE, keys)
             login = strictjson.decode(opened.payload, Login)
+            # The origin stops a page that passes a challenge of this doorbell on to an owner's browser and returns the
+            # answer.
             if (login.challenge, login.origin, login.device) != (expected[0], origin, enrolment.device):
                 raise OpenError("This was signed for something else.")
+        # One answer for every reason: which check failed would help only a guesser.
         except (FormatError, RequestError) as error:
             self._sessions.failed(bucket)
             raise OpenError(
@@ -215,9 +222,12 @@ class PageOperations:
         if opened.key_id in enrolment.approver_keys:
             self._enrolments.note_use(opened.key_id)
             return ElevatedSession(self._sessions.elevate(session, opened.key_id), owner=True)
+        # In memory only: a browser proves its glance key again after a restart, without a person.
         self._at_door[session.id] = (signers[opened.key_id].text, time.monotonic() + OWNER_IDLE_S)
         self._at_door.move_to_end(session.id)
         _trim(self._at_door)
+        # A new cookie at each rise of rights: a cookie that was planted before must not rise with it (session
+        # fixation).
         return ElevatedSession(self._sessions.renew(session), owner=False)
 
     def _hello(self, _asked: object, caller: Caller) -> dict[str, Any]:
@@ -250,6 +260,7 @@ class PageOperations:
         return {"challenge": challenge}
 
     def _offer_card(self, asked: OfferCard, caller: Caller) -> dict[str, Any]:
+        # In memory and bounded, because a browser that is merely paired writes it.
         self._cards[_session(caller).id] = asked.card
         _trim(self._cards)
         return {}

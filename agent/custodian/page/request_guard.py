@@ -101,6 +101,7 @@ class HostGuard:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # No WebSocket and no lifespan: the page has neither, so neither can pass the guard by.
         if scope["type"] != "http":
             return
         refusal = self._refusal(scope, Headers(scope=scope))
@@ -108,6 +109,7 @@ class HostGuard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                # An answer that other origins may read must not carry the header that forbids it to them.
                 shared = headers.get("access-control-allow-origin") is not None
                 for name, value in HEADERS.items():
                     if not (shared and name == "cross-origin-resource-policy"):
@@ -121,6 +123,8 @@ class HostGuard:
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         hosts, method = headers.getlist("host"), scope["method"]
+        # Two `Host` lines are read differently by different programs (RFC 9112, 3.2). DNS rebinding comes with a
+        # foreign name.
         if len(hosts) != 1 or _with_port(hosts[0].lower(), scope["scheme"]) not in self._hosts():
             return 421, "This is not a name of this doorbell."
         if scope["scheme"] != "https" and (method not in ("GET", "HEAD") or scope["path"] not in PLAIN):
@@ -131,6 +135,7 @@ class HostGuard:
             return 405, "Only GET, HEAD and POST."
         site = headers.get("sec-fetch-site")
         if method == "POST":
+            # Every browser sends `Origin` with a POST, so a request without it comes from no page and is refused.
             if headers.getlist("origin") != [f"https://{hosts[0].lower()}"] or site not in (None, "same-origin"):
                 return 403, "This did not come from the doorbell's own page."
         elif scope["path"] == HERE:
@@ -138,6 +143,7 @@ class HostGuard:
         elif scope["path"] == SET_UP_DOORBELL:
             return None
         elif site not in (None, "same-origin", "none"):
+            # Otherwise another site could load answers of GET as pictures or scripts and time them.
             follows_a_link = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
             if not follows_a_link:
                 return 403, "This did not come from the doorbell's own page."

@@ -171,6 +171,7 @@ class PageServer:
         except NetworkError as error:
             self.fault = str(error)
             self._log.error("page_not_served", reason=error.message, remedy=error.remedy)
+            # The page is a part of the custodian, which the recorder needs: a port in use must not end the process.
             self._waiting = threading.Thread(target=self._wait_for_port, name="page port")
             self._waiting.start()
             return
@@ -190,13 +191,17 @@ class PageServer:
         self._answer_to(self._addresses)
         config = uvicorn.Config(
             build(self._application, lambda: self._hosts, self._relay),
+            # The listener adds its time limits to uvicorn's protocol over h11.
             http="h11",
             ws="none",
             loop="asyncio",
             lifespan="off",
             log_config=None,
+            # Addresses and times of a household's browsers are no business of the log.
             access_log=False,
             server_header=False,
+            # No proxy stands before the page. A stranger could otherwise write another address into `X-Forwarded-For`,
+            # and waiting times go by address.
             proxy_headers=False,
             timeout_keep_alive=int(IDLE_S),
             timeout_graceful_shutdown=_STOP_S,
@@ -204,9 +209,11 @@ class PageServer:
         config.load()
         self._connections = PageListener(listener, self._tls())
         server = self._server = PageHttpServer(config, self._connections)
+        # A daemon: a browser that keeps a connection open must not keep the process from ending.
         self._thread = threading.Thread(target=server.run, args=([listener],), name="page", daemon=True)
         self._thread.start()
         waited = threading.Event()
+        # uvicorn tells its start by a flag only.
         for _ in range(int(_START_S * 100)):
             if server.started:
                 break
@@ -291,6 +298,7 @@ class PageServer:
     def _answer_to(self, addresses: tuple[str, ...]) -> None:
         self._addresses = addresses
         own = (self._domain.domain,) if self._domain is not None else ()
+        # One assignment of a new set: the event loop reads it on another thread without a lock.
         self._hosts = frozenset(f"{name}:{self.port}" for name in (self._name, *own, *map(_bracketed, addresses)))
 
     def _is_trusted(self) -> bool:
@@ -350,6 +358,7 @@ class PageServer:
             return socket.create_server(
                 (self._settings.host, self._settings.port),
                 family=family,
+                # Otherwise Python sets IPV6_V6ONLY, and a browser with IPv4 gets no answer.
                 dualstack_ipv6=self._settings.host == "::",
                 backlog=_BACKLOG,
             )

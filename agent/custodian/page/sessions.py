@@ -143,8 +143,11 @@ class Sessions:
     def make_code(self, kind: str, owners: Iterable[str] = ()) -> str:
         """Makes a fresh code and cancels the previous one of the same kind. `owners`: the key ids of those who know it.
         It ends if one of them leaves."""
+        # 64 random bits. The ten digits take the lower 50 of them, so each digit is as likely as another.
         number = int.from_bytes(self._entropy.token(8), "big")
         code = "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in range(_CODE_DIGITS))
+        # Only the salted hash is stored: a copy of the database must not let a browser in within the quarter of an
+        # hour.
         salt = self._entropy.token(16)
         values = (kind, salt, _hash(salt, code), self._now_s() + CODE_LIFE_S)
         # First: after a power cut between both, the code before ends with these owners, and the new one is not known.
@@ -174,6 +177,7 @@ class Sessions:
                     "This code is not, or no longer, the one that was printed.",
                     remedy="Print a new one on the doorbell: doorward page code.",
                 )
+            # Otherwise one person who mistyped a few codes would make the next browser of this address wait.
             self._write_locked("DELETE FROM failures WHERE bucket = ?", (bucket,))
             return self._new_session(browser)
 
@@ -182,7 +186,9 @@ class Sessions:
         elsewhere = self._lets_in(typed)
         found, is_guess = elsewhere is True, elsewhere is False
         was_on_disk = self._retry_s is None
+        # Each kind has a code, and all are tried: a person does not say where their code comes from.
         for kind, salt, stored, until_s, tries in self._database.execute("SELECT * FROM codes").fetchall():
+            # The upper bound ends codes that were made while the clock was ahead. They would live until then.
             lives = now < until_s <= now + CODE_LIFE_S and tries < MOST_TRIES and self._is_known_to_owners_alone(kind)
             if lives and hmac.compare_digest(_hash(salt, typed), stored):
                 self._write_locked("DELETE FROM codes WHERE kind = ?", (kind,))
@@ -192,6 +198,7 @@ class Sessions:
             else:
                 is_guess = True
         if is_guess and not found:
+            # All codes: a guess is a try at each of them.
             self._write_locked("UPDATE codes SET tries = tries + 1", ())
             self._failed(bucket)
         if found and was_on_disk and self._retry_s is not None:
@@ -217,6 +224,7 @@ class Sessions:
                 return None
             self._note_use(name)
             is_owners = now < owner_until_s <= now + OWNER_IDLE_S  # a clock set back must not prolong it
+            # At most one write in a minute for each session: a page asks every few seconds.
             if used_s - seen_s >= _SEEN_EVERY_S:
                 extended = now + OWNER_IDLE_S if is_owners else 0
                 values = (used_s, extended, name)
@@ -303,12 +311,14 @@ class Sessions:
         over = row[0] - FREE_FAILURES
         if over < 0:
             return 0
+        # Without the bound, a program that fails for days would make Python compute a huge power.
         wait = min(2**over, LONGEST_WAIT_S) if over < 16 else LONGEST_WAIT_S
         # A clock set back must not prolong the wait. A clock set forward goes unnoticed.
         return int(max(0, min(wait, row[1] + wait - self._now_s())))
 
     def _failed(self, bucket: str) -> None:
         now = self._now_s()
+        # Rows have no use after a day, and a stranger with many IPv6 addresses would fill the disk with them.
         self._write_locked("DELETE FROM failures WHERE last_s < ?", (now - _DAY_S,))
         self._write_locked(
             "INSERT INTO failures VALUES (?, 1, ?) "
@@ -324,6 +334,7 @@ class Sessions:
         )
         self._note_use(name)
         self._write_locked(
+            # The sessions used least recently give way, so a person can always let a new browser in.
             "DELETE FROM sessions WHERE id NOT IN (SELECT id FROM sessions ORDER BY seen_s DESC, rowid DESC LIMIT ?)",
             (MOST_SESSIONS,),
         )
@@ -337,6 +348,7 @@ class Sessions:
             return self._write_locked(statement, values)
 
     def _write_locked(self, statement: str, values: tuple[object, ...]) -> int:
+        # Here, because only a write shows that the disk has room again. Reads go on in memory.
         if self._retry_s is not None and time.monotonic() >= self._retry_s:
             self._return_to_disk()
         try:
@@ -408,6 +420,7 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, bool]:
 def _sound(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
     try:
+        # Hashes of cookies and names of browsers: other users of the machine have no reason to read them.
         path.chmod(0o600)
         database.executescript(f"{EXCLUSIVE}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;{_SCHEMA}")
         found = database.execute("PRAGMA quick_check(1)").fetchone()
