@@ -60,10 +60,12 @@ class ApprovalArchive:
         second: VerifiedStatement | None = None,
     ) -> None:
         """Archives an approval inside the caller's transaction, so that it takes effect and is archived, or neither."""
+        # By id: a segment, its still and its sound share one record.
         lines = {each.id: each.record.line for each in released}
         data = self._seal(encode_approval(verified.data, second.data if second else None, tuple(lines.values())))
         self._journal.put(_KEPT + disclosure, data)
         order = [*self._order().kept, _ArchivedSize(disclosure=disclosure, size_bytes=len(data))]
+        # More than one, because the newest is kept, however large.
         while len(order) > 1 and (len(order) > MOST_KEPT or sum(each.size_bytes for each in order) > MOST_BYTES):
             self._journal.remove(_KEPT + order.pop(0).disclosure)
         self._journal.put(_ORDER, strictjson.encode(_ArchiveOrder(kept=tuple(order))))

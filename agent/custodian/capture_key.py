@@ -40,6 +40,7 @@ class CaptureKey:
     def of_device(cls, secret: DeviceSecret, device: Ed25519PrivateKey) -> Self:
         """Derives the key. Twice its bits leave no bias worth mentioning when they are reduced."""
         wide = int.from_bytes(secret.key(_USE + b" 1") + secret.key(_USE + b" 2"))
+        # FIPS 186-5, A.2.1, reduces more bits than the order has, so the bias is negligible. Zero is no private key.
         key = ec.derive_private_key(1 + wide % (_ORDER - 1), ec.SECP256R1())
         return cls(key, leaf_certificate(device, key.public_key()))
 
@@ -51,4 +52,6 @@ class CaptureKey:
         """Returns the signature in DER. Raises `RequestError` for anything but a document of ONVIF Media Signing."""
         if not is_document(document):
             raise RequestError("The capture key signs documents of ONVIF Media Signing only.")
+        # RFC 6979: a weak random number would reveal the key from two signatures, and a GOP is signed every second or
+        # two.
         return self.private_key.sign(document, ec.ECDSA(SHA256(), deterministic_signing=True))

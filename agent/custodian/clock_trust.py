@@ -81,6 +81,7 @@ class TrustedClock:
         with self._lock:
             read = self._clock.now()
             before = self._follow(read)
+            # In memory only until `keep`: a power cut before it asks an owner again, which is harmless.
             self._trust = before.confirmed(self.boot_id, read, owner_ms)
             if self._trust is not before:
                 self._log.info("clock_confirmed", by="owner")
@@ -103,7 +104,9 @@ class TrustedClock:
                     "clock_trusted" if self._trust.trusted else "clock_jumped", ahead_us=self._trust.ahead_us
                 )
             return self._trust
+        # A new doorbell has nothing to compare with, so its first known time is believed.
         first = ClockTrust.of(self.boot_id, read)
+        # An unknown clock is no first trusted time: a board without a battery starts years behind.
         if read.quality is not ClockQuality.UNKNOWN:
             self._trust = first
         return first
@@ -130,4 +133,5 @@ class TrustedClock:
             return None
         if newest is None or newest.quality is ClockQuality.UNKNOWN:
             return None
+        # No boot has this id, so the date of the newest segment is a lower bound and starts no running time.
         return ClockTrust(boot="0" * 32, at_us=0, utc_us=max(0, newest.end_ms * _US_PER_MS))

@@ -180,6 +180,8 @@ class Control:
             "requests": [self._summary(stored) for stored in wanted],
             "blocked": [asdict(blocked) for blocked in self._journal.blocked()],
             "counters": self._journal.counters(),
+            # Quiet hours are stored as an opt-out with a scope of hours. Owners read them apart, because they refuse
+            # nothing.
             "opt_outs": [_standing(each) for each in self._journal.opt_outs() if each.scope is not Scope.HOURS],
             "quiet_hours": [_standing(each) for each in self._journal.opt_outs() if each.scope is Scope.HOURS],
         }, b""
@@ -191,6 +193,7 @@ class Control:
             "id": stored.id,
             "state": stored.state.value,
             "requester": stored.requester,
+            # From the root's list, which owners chose. A requester could write any name into its request.
             "requester_name": self._trust.name_of(stored.trust_root, stored.requester),
             "root": stored.trust_root,
             "kind": terms and terms.kind.value,
@@ -208,6 +211,7 @@ class Control:
 
     def _stated(self, stored: StoredRequest) -> str | None:
         receipt, deletion = self._stated_by(stored)
+        # A page that shows the request reads this in each list, and loads the request again when it changes.
         said = (receipt or b"") + (deletion or b"")
         return hashlib.sha256(said).hexdigest()[:16] if said else None
 
@@ -220,7 +224,9 @@ class Control:
         stored = self._request_named(asked.id)
         here = [segment for segment in stored.segments if self._here(segment) is not None]
         lines = [self._vault.record(segment).line for segment in here]
+        # A head is JSON and limited in size. Twelve hours of records would exceed it, so they follow it as lines.
         short = sum(map(len, lines)) <= _LONG_BYTES
+        # The second owner's client checks this statement itself before it signs the hash.
         first = self._journal.get(first_approval_of(stored.id))
         receipt, deletion = self._stated_by(stored)
         return {
@@ -295,6 +301,7 @@ class Control:
     def _list(self, asked: ListSegments, _body: bytes) -> Answer:
         found = self._vault.overlapping(asked.from_ms, asked.to_ms)
         kept = self._holds.kept()
+        # Cut before the deleted ones are left out, so that `more` and the last entry belong to one page.
         page = [_listed(entry, kept) for entry in found[:_MOST_LISTED] if entry.id not in kept.being_deleted]
         return {"segments": page, "more": len(found) > _MOST_LISTED}, b""
 
@@ -344,6 +351,7 @@ class Control:
         return {"checkpoint": checkpoint.decode(), "proof": [h.hex() for h in proof]}, b""
 
     def _leaves(self, asked: GetEntries, _body: bytes) -> Answer:
+        # An answer has a bounded size. The client asks for the next page.
         leaves = self._ledger.leaves(asked.start, min(asked.end, asked.start + _MOST_ENTRIES))
         return {"entries": [leaf.decode() for leaf in leaves]}, b""
 

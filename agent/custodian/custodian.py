@@ -75,7 +75,7 @@ class Custodian:
         )
         self.enrolments, self.holds = custodian_state.enrolments, custodian_state.holds
         self.clock = ports.clock
-        self._begun = False
+        self._boot_recorded = self._begun = False
         self._log = structlog.get_logger("custodian")
         marks = CaseHashes.of_device(secret, case_work)
         self.settings = OwnerSettings(
@@ -126,7 +126,9 @@ class Custodian:
 
         If the disk refuses writes, `on_time` does this later, so that the owner can still look at stored footage.
         """
+        # Before anything that may fail: the recorder can seal and record although the journal takes no write.
         self.enrolments.announce()
+        self._boot_recorded = False
         try:
             self._begin()
         except StorageError as error:
@@ -134,7 +136,11 @@ class Custodian:
 
     def _begin(self) -> None:
         ports = self.custodian_state.deps
-        self.custodian_state.ledger.write(EntryKind.BOOT)
+        # Once: a step below that fails is repeated every few seconds, and each entry of this kind tells of one boot.
+        if not self._boot_recorded:
+            self.custodian_state.ledger.write(EntryKind.BOOT)
+            self._boot_recorded = True
+        # Before the first release: a folder that no row names is of a cut before its commit, or after its end.
         ports.outbox.sweep(frozenset(record.disclosure for record in ports.journal.outbox()))
         self._begin_restored()
         self.releases.end_lost()
@@ -142,6 +148,7 @@ class Custodian:
         self.custodian_state.trust.remind()
         self.requests.on_time()
         self.notices.remind()
+        # Last: if one of the steps fails, `on_time` repeats those that are harmless to repeat.
         self._begun = True
 
     def _begin_restored(self) -> None:
@@ -174,6 +181,7 @@ class Custodian:
 
     def move_to(self, position: tuple[float, float] | None) -> None:
         """Sets the door's position, (lat, lon) in degrees, for later requests."""
+        # Read by other threads without a lock: one assignment of a tuple.
         self._inbox.position = position
         if self.custodian_state.trust.move_to(_cell(position)):
             self._trust_news.look()
@@ -194,6 +202,7 @@ class Custodian:
         self.custodian_state.trust.on_time()
 
     def on_message(self, topic: str, data: bytes) -> Receipt | None:
+        # Outside of the inbox: a package of a root is public and large, and is read in chunks without a transaction.
         if self._trust_news.takes(topic):
             self._trust_news.on_message(topic, data)
             return None

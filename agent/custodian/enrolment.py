@@ -175,14 +175,17 @@ class Enrolments(ThreadOwned):
                     "This enrolment names another ML-DSA-44 key than this device has.",
                     remedy="Ask this device for its keys again.",
                 )
+            # Tried with a false key: age refuses to mix hybrid and other recipients, and nothing could be sealed later.
             make_header(bytes(_SECRET_BYTES), _recipients(enrolment))
             signed = read_statement(data)  # `open_enrolment` verified
             self._nonces.claim(enrolment.nonce, signed.key_id)
+            # By key, not by name: an owner who is renamed has proven the key before.
             known = set(_named(self.current).values()) if self.current else set()
             new = {name: text for name, text in _named(enrolment).items() if text not in known}
             tokens = {name: self._entropy.token(_TOKEN_BYTES) for name in new}
             tests = {name: self._test(tokens[name], text) for name, text in new.items()}
             lapses_ns = self._clock.now().boot_ns + (INVITED_S if new else LIFE_S) * NS_PER_S
+            # One at a time. It was verified as the successor of the current list, so a second one must take its place.
             self._pending = _PendingEnrolment(data, enrolment, tokens, tests, lapses_ns)
             return enrolment.epoch, new
 
@@ -202,6 +205,7 @@ class Enrolments(ThreadOwned):
             pending = self._proposed()
             if pending is None:
                 raise RequestError("No enrolment is waiting.", remedy="Propose it first.")
+            # All answers before any counts: one owner's wrong key must be seen before the list takes effect.
             wrong = [name for name, token in answers.items() if not pending.accepts(name, token)]
             if wrong:
                 raise RequestError(
@@ -220,10 +224,13 @@ class Enrolments(ThreadOwned):
 
     def _take_effect(self, pending: _PendingEnrolment) -> None:
         with self._decisions.one():
+            # Memory is changed below, before the commit, so that `on_change` sees the new list. A failed commit loads
+            # the old one.
             self._decisions.otherwise(self._load)
             self._decisions.after(self.announce)
             if self.current is not None:
                 self._decisions.after(lambda: self._tell("owners", "The owners of this doorbell have changed."))
+            # Four digits, so that the order of names is the order of epochs (`MAX_ENROLMENTS` is 256).
             self._journal.put(f"{_ENVELOPE}{pending.enrolment.epoch:04}", pending.envelope)
             self._ledger.write(
                 EntryKind.RECIPIENTS_CHANGED,

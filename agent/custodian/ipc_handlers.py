@@ -123,6 +123,8 @@ class StatusReports:
     def record(self, role: str, status: Mapping[str, Any]) -> None:
         """Stores a report.  Raises `RequestError` if the custodian's threads or an owner's command could not read
         it."""
+        # Checked here, because a taken recorder writes it: a wrong type would end a thread of the custodian that reads
+        # it.
         fault = fault_in(status, _IN_REPORTS[role])
         if fault is not None:
             raise RequestError(f"A report of the {role} cannot be used: {fault}.")
@@ -133,6 +135,7 @@ class StatusReports:
         last = self._last.get(role)
         if last is None:
             return None
+        # The boot clock: a wall clock that is set must not make a dead role look alive.
         at_ns, status = last
         return status if self._clock.now().boot_ns - at_ns <= _STALE_NS else None
 
@@ -177,6 +180,8 @@ class RecorderIpcHandler:
             case GetRecipients():
                 return self._sealers()
             case Sign(encoding=encoding):
+                # The same key signs checkpoints and answers. Only the prefix of records keeps a taken recorder from
+                # those.
                 return Signature(self._sign(_record_encoding(encoding)))
             case SignSecond(encoding=encoding):
                 return Signature(self._second(_record_encoding(encoding)))
@@ -192,6 +197,7 @@ class RecorderIpcHandler:
             case GetSettings():
                 return OwnerSettingsReply(self._settings())
             case Notify(kind=kind, text=text, once=once, pictures=pictures):
+                # Bounds of this side: the recorder has its own, which a taken one does not keep.
                 shown = [each for each in pictures[:_MOST_PICTURES] if len(each.sealed) <= _LARGEST_PICTURE_BYTES]
                 self._notifier.notify(kind[:_LONGEST_TEXT], text[:_LONGEST_TEXT], once[:_LONGEST_TEXT], shown)
                 return Ack()
@@ -199,6 +205,7 @@ class RecorderIpcHandler:
                 self._reports.record("recorder", status)
                 return Ack()
             case GetLiveViewers(patience_s=patience_s):
+                # This side's bound counts, whatever a taken recorder asks for.
                 return self._live.wait_for_viewer(min(patience_s, _MOST_PATIENCE_S))
             case PutLivePiece(number=number, piece=piece, pieces=pieces, data=data, begins=begins, small=small):
                 return self._live.put(number, piece, pieces, data, begins=begins, small=small)
@@ -270,6 +277,7 @@ class UplinkIpcHandler:
                 return SendingAllowed(self._custody.begin_sending(disclosure))
             case PollOutgoing(seen=seen):
                 with self._changed:
+                    # Compared with what the asker has seen, so a change between two questions is not missed.
                     self._changed.wait_for(lambda: self._version != seen, _NEWS_S)
                     return OutgoingVersion(self._version)
             case GetHealthReport():
@@ -341,6 +349,7 @@ def _record_encoding(encoding: bytes) -> bytes:
         not encoding.startswith(_RECORD_PREFIX)
         or not space
         or not length.isdigit()
+        # Encoded again and compared: one encoding has one meaning (DSSE, "PAE").
         or encoding != pae(PAYLOAD_TYPE, payload)
     ):
         raise RequestError("The custodian signs only manifest records for the recorder.")

@@ -167,6 +167,8 @@ class SqliteJournal:
     def _open(self, path: Path | str) -> None:
         try:
             self._db = sqlite3.connect(
+                # Python's own transactions are off (`isolation_level`), because it would begin and end them around our
+                # nested ones.
                 str(path), timeout=_PATIENCE_MS / 1000, isolation_level=None, check_same_thread=False
             )
         except sqlite3.Error as error:
@@ -175,6 +177,7 @@ class SqliteJournal:
             self._db.execute(EXCLUSIVE)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
+            # Overwrites deleted rows: a thief of the card must not read the terms of requests that have ended.
             self._db.execute("PRAGMA secure_delete=ON")
             self._require_format(path)
             self._db.executescript(_SCHEMA)
@@ -214,9 +217,11 @@ class SqliteJournal:
         except OSError:
             return False
         try:
+            # Takes real blocks. A file of that length alone has holes, and gives no room when it is deleted.
             os.posix_fallocate(handle, 0, _RESERVE_BYTES)
         except OSError:
             with contextlib.suppress(OSError):
+                # A half-made reserve would take the room that the decision needs.
                 os.ftruncate(handle, 0)
             return False
         finally:
@@ -247,6 +252,7 @@ class SqliteJournal:
             self._depth -= 1
             if outermost:
                 self._execute("COMMIT")
+                # After the commit: the decision is durable, and only the overwritten words are still to go.
                 self._checkpoint_log()
                 self._reserved = self._reserved or self._keep_reserve()
 
@@ -254,6 +260,8 @@ class SqliteJournal:
         try:
             return self._db.execute(sql, values)
         except sqlite3.Error as error:
+            # COMMIT fails with the depth at 0, for example on a full disk. Without the roll-back, every later BEGIN
+            # would fail.
             if self._depth == 0:
                 self._roll_back()
             raise StorageError(
@@ -269,6 +277,7 @@ class SqliteJournal:
         if not self._has_forgotten:
             return
         with contextlib.suppress(StorageError):
+            # The first column is 1 if the log could not be emptied (sqlite.org, "PRAGMA wal_checkpoint").
             self._has_forgotten = bool(self._execute(_EMPTY_THE_LOG).fetchone()[0])
 
     def _roll_back(self) -> None:
@@ -297,6 +306,7 @@ class SqliteJournal:
             self._execute("DELETE FROM meta WHERE name = ?", (name,))
 
     def named(self, prefix: str) -> dict[str, bytes]:
+        # LIKE would read "_" in a prefix as any character.
         rows = self._rows("SELECT name, value FROM meta WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
         return {str(name)[len(prefix) :]: bytes(value) for name, value in rows}
 
@@ -318,6 +328,8 @@ class SqliteJournal:
     def add_request(self, request: MatchedRequest) -> None:
         with self._lock:
             self._insert(request)
+            # The same bytes may have been over a rate before. An owner should not read them as blocked and as a
+            # request.
             self._execute("DELETE FROM blocked WHERE payload_sha256 = ?", (request.payload_sha256,))
             for position, segment in enumerate(request.segments):
                 self._execute("INSERT INTO matched VALUES (?, ?, ?)", (request.id, position, segment))
@@ -348,9 +360,12 @@ class SqliteJournal:
         forget = ", terms = NULL" if state.ended else ""
         with self._lock:
             self._has_forgotten |= state.ended
+            # Owners look up later which segments an answer was about, so the match set of what left stays.
             if state.ended and not state.may_have_left:
                 self._execute("DELETE FROM matched WHERE request = ?", (request,))
             self._execute(
+                # `coalesce`: a later step, for example a receipt, brings no disclosure and must not delete the one of
+                # the approval.
                 f"UPDATE request SET state = ?, disclosure = coalesce(?, disclosure){forget} WHERE id = ?",  # noqa: S608
                 (state.value, disclosure, request),
             )
@@ -419,6 +434,7 @@ class SqliteJournal:
             self._execute("INSERT OR IGNORE INTO sequence VALUES (?, ?)", (numbers, seq))
             self._execute(
                 "DELETE FROM sequence WHERE key_id = ? AND seq IN "
+                # `LIMIT -1` means all in SQLite, which takes no OFFSET alone.
                 "(SELECT seq FROM sequence WHERE key_id = ? ORDER BY seq DESC LIMIT -1 OFFSET ?)",
                 (numbers, numbers, SEQUENCE_WINDOW),
             )
@@ -428,6 +444,7 @@ class SqliteJournal:
 
     def requests_about(self, whose: tuple[str, str], from_s: int, to_s: int) -> int:
         names = tuple(state.value for state in WITHOUT_ANSWER)
+        # Half-open windows, as `TimeWindow.overlaps` has them: two that only touch are two questions.
         where = f"(trust_root, requester) = (?, ?) AND from_s < ? AND to_s > ? AND state IN ({_marks(names)})"
         return self._count(f"SELECT count(*) FROM request WHERE {where}", (*whose, to_s, from_s, *names))  # noqa: S608
 
@@ -484,6 +501,8 @@ class SqliteJournal:
         if self._depth:
             yield
             return
+        # SQLite takes this change only outside of a transaction. In WAL mode NORMAL leaves out the flush of each
+        # commit.
         self._execute("PRAGMA synchronous=NORMAL")
         try:
             yield

@@ -214,6 +214,7 @@ class LinkSessions:
             self._over.append(LinkFrame(name, b""))  # such as a session of before the last start
             return
         knock = frame[-KNOCK_BYTES:]
+        # A relay can repeat a first message. Each answer costs a signature and two key agreements.
         if knock in self._heard or not self._take_token():
             return
         self._heard[knock] = None
@@ -226,6 +227,7 @@ class LinkSessions:
         except DoorwardError:
             return
         waiting = [each for each, connection in self._connections.items() if connection.session is None]
+        # The oldest goes: a person who connects now must get in, also while many handshakes are left open.
         if len(waiting) >= _MOST_HANDSHAKES:
             del self._connections[waiting[0]]
         self._connections[name] = _LinkConnection(self._monotonic(), handshake)
@@ -238,10 +240,12 @@ class LinkSessions:
         except DoorwardError:
             return
         found.handshake, found.session, found.key, found.last_heard_s = None, session, key, self._monotonic()
+        # Only after the signature: the answer to a stranger must not say whether a key is an owner's.
         if self._identity.caller(key) is None:
             self._end(name, EndReason.NOT_LISTED)
             return
         open_ones = [each for each, connection in self._connections.items() if connection.session is not None]
+        # After the newcomer was counted: a key that opens one session too many gives way itself.
         if len(open_ones) > _MOST_SESSIONS:
             self._end(self._first_to_go(open_ones), EndReason.BUSY)
         session.ping()  # the client learns that it is let in
@@ -258,6 +262,8 @@ class LinkSessions:
     def _on_record(self, name: str, found: _LinkConnection, session: LinkSession, frame: bytes) -> None:
         before = session.received
         heard = session.receive(frame)
+        # Only an authentic record counts as a sign of life. A relay that repeats old frames must not keep a session
+        # open.
         if session.received != before:
             found.last_heard_s = self._monotonic()
         match heard:
@@ -267,6 +273,7 @@ class LinkSessions:
             case StreamData(stream=stream, cancelled=True):
                 found.requests.pop(stream, None)
                 found.ready = deque(each for each in found.ready if each[0] != stream)
+                # A running request cannot be stopped. Its answer is dropped when it is made.
                 found.cancelled |= {stream} & found.running.keys()
             case StreamData():
                 self._on_request(name, found, heard)
@@ -287,6 +294,8 @@ class LinkSessions:
             self._end(name, EndReason.BUSY)
         elif heard.last:
             del found.requests[heard.stream]
+            # `_RUNNING` at once for each session, so eight sessions with slow answers leave a worker for every other
+            # one.
             found.ready.append((heard.stream, bytes(request)))
             self._run_next(found)
 
@@ -308,6 +317,8 @@ class LinkSessions:
         while moved and size < _COLLECTED_BYTES:
             moved = False
             for name, each in self._connections.items():
+                # Sealed only now: the counter of the cipher is the order on the wire, and frames of other streams may
+                # go before.
                 frame = each.session.next_frame() if each.session is not None else None
                 if frame is not None:
                     found.append(LinkFrame(name, frame))
@@ -351,6 +362,7 @@ class LinkSessions:
             has_room = self._changed.wait_for(
                 lambda: self._is_dropped(found, stream) or self._fits(found, size), _PATIENCE_S
             )
+            # A refusal takes no room worth counting, so it is sent although the room is full.
             size *= has_room
             found.reserved_bytes += size
             self._reserved_bytes += size
@@ -364,6 +376,7 @@ class LinkSessions:
             self._reserved_bytes -= size
             session = found.session
             assert session is not None  # noqa: S101 — it has asked
+            # The session may have ended while the answer was made.
             if not self._is_dropped(found, stream):
                 session.send(stream, answer, last=True, fine=operation == _SIZED)
             self._running_bytes -= found.running.pop(stream, 0)
@@ -385,6 +398,7 @@ class LinkSessions:
     def _answered(self, found: _LinkConnection, data: bytes) -> Frame:
         """Returns the answer, or the refusal of any error."""
         try:
+            # Looked up again: the owners may have changed while the request waited for room.
             caller = self._caller(found) or _NO_CALLER
             frame = parse_frame(data)
             return self._answer(str(frame.head.get("op")), frame, caller)

@@ -69,6 +69,7 @@ class MessageQueue:
             thread.join()
 
     def on_message(self, topic: str, data: bytes) -> Receipt | None:
+        # An upload waits for this receipt, and its requester knows the time of its own message.
         if sender_of(topic).kind is TopicClass.RECEIPTS:
             return self._custody.on_message(topic, data)
         size_bytes = _held_bytes(topic, data)
@@ -94,6 +95,7 @@ class MessageQueue:
                 self._changed.wait_for(lambda: self._waiting or self._stopping)
                 if self._stopping:
                     return
+                # Taken out only once it is done, so that its bytes count and it is tried again in its place.
                 topic, data = self._waiting[0]
             tries += 1
             is_done = self._is_done(topic, data)
@@ -105,6 +107,7 @@ class MessageQueue:
                     self.dropped += not is_done
             else:
                 with self._changed:
+                    # Waits for the stop alone: a new message must not make a failing disk be tried faster.
                     self._changed.wait_for(lambda: self._stopping, self._again_s)
 
     def _is_done(self, topic: str, data: bytes) -> bool:

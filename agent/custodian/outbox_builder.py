@@ -92,10 +92,13 @@ class OutboxBuilder:
     ) -> tuple[OutboxPart, ...]:
         content = strictjson.encode(manifest)
         if isinstance(manifest, DisclosureManifest):
+            # An answer is believed for years. The second signature, ML-DSA-44, holds also if Ed25519 is broken by then.
             content = envelope.sign_hybrid(manifest.PAYLOAD_TYPE, content, self._device_key, self._mldsa_key)
         elif not manifest.parts:  # the broker sees the length, and the length of words would tell something of them
             content = content.ljust(TIP_PADDED_BYTES)
+        # Last, because it lists the hashes of the other parts.
         first = draft.write(0, "", self._sealed(content, reply))
+        # A rename: until then the folder has another name, and a power cut leaves nothing that looks complete.
         draft.commit()
         return (first, *parts)
 
@@ -124,6 +127,7 @@ class OutboxBuilder:
         for piece in self._payload(item):
             digest.update(piece)
             yield piece
+        # At the end of the copy: reading the file twice would let it change in between, and cost twice the time.
         if digest.hexdigest() != item.stored.sha256_payload:
             raise StorageError(
                 f"{item.kind.value.capitalize()} {item.id} is damaged on the disk.",
@@ -132,6 +136,7 @@ class OutboxBuilder:
 
     def _payload(self, item: ReleasedItem) -> Iterator[bytes]:
         if item.kind is PartKind.POSTER:
+            # A still that is gone becomes an empty payload, which the hash refuses.
             yield (self._vault.read_poster(item.id) or b"")[item.stored.header_size :]
             return
         if item.kind is PartKind.SOUND:

@@ -100,4 +100,5 @@ class Requests:
     def held(self, stored_segments: int) -> frozenset[str]:
         """Returns which of `stored_segments` segments must not be evicted, at most `MOST_HELD`.  The earliest requests
         come first."""
+        # The earliest keep their segments, so a flood of new requests cannot release those that an owner is looking at.
         return self._journal.held_segments(min(stored_segments // _HELD_OF, MOST_HELD))

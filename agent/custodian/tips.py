@@ -98,6 +98,8 @@ class Tips:
         )
 
     def _require_sendable(self, tip: Tip) -> None:
+        # The owner's client chooses the id, and it names the outbox object: a second tip would replace the first one's
+        # files.
         if self._records.find(tip.tip) is not None:
             raise RequestError("This id is already in use.", remedy="Make a new tip.")
         # The tip must be sealed to the key that the owners' trust bundle gives for this requester now.

@@ -109,6 +109,19 @@ def test_a_start_tells_the_vault_notes_the_boot_and_ends_what_has_expired_before
     ]
 
 
+def test_a_start_that_fails_half_way_goes_on_later_and_records_its_boot_once(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boots = door.kinds().count("boot")
+    monkeypatch.setattr(door.outbox, "sweep", mock.Mock(side_effect=[StorageError("no"), StorageError("no"), None]))
+    door.start()
+    with pytest.raises(StorageError):
+        door.custodian.on_time()
+    door.custodian.on_time()
+    door.custodian.on_time()
+    assert door.kinds().count("boot") == boots + 1
+
+
 def test_each_turn_keeps_the_clock_and_ends_requests_holds_and_trust(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:

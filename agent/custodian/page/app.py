@@ -211,7 +211,7 @@ def _framed(frame: Frame, status: int = 200) -> Response:
 
 def _refused(error: DoorwardError) -> Response:
     if isinstance(error, TooManyTriesError):
-        # RFC 6585, section 4: the wait goes into Retry-After, which the page counts down.
+        # RFC 6585, section 4. A person reads the wait in the remedy of the refusal.
         response = _framed(refusal(error), 429)
         response.headers["retry-after"] = str(error.wait_s)
         return response
