@@ -90,6 +90,7 @@ class CameraSetup:
             except FormatError as error:
                 self._log.debug("code_not_taken", reason=error.message)
                 return state
+            # A person may still hold the phone to the camera, or film a code that was thrown away.
             if code.id in self._taken or code.id == self._before or len(self._taken) >= _MOST_TAKEN:
                 return state
             return self._try(code, text)
@@ -113,6 +114,7 @@ class CameraSetup:
         with self._lock:
             if self._now() is not SetupState.JOINED or self._code is None or self._is_used:
                 return None
+            # In constant time, so that the time of an answer tells a guesser no first digits.
             if not hmac.compare_digest(typed.encode(), self._code.pairing_code.encode()):
                 return False
             self._is_used = True
@@ -137,6 +139,7 @@ class CameraSetup:
         self._look_at_failed_card()
         if self._state is SetupState.JOINING:
             self._look_at_outcome()
+        # By the boot clock: joining a network is what sets the wall clock, and the code would end at that moment.
         if self._state is SetupState.JOINED and self._age_s() > CODE_LIFE_S:
             self._code = None
             self._is_cards = False
@@ -176,6 +179,7 @@ class CameraSetup:
                 self._let_in_from_now()
             else:
                 self._enter(found[1])
+        # Root's command may have been killed. The light must say so, and the next code must be read.
         elif self._age_s() > _JOIN_S:
             self._enter(SetupState.FAILED)
 
@@ -185,6 +189,7 @@ class CameraSetup:
         self._enter(SetupState.JOINED)
         began = self._read_began()
         if began is not None and began[0] == self._code.id:
+            # The time of the first start counts, so a custodian that is made to restart gives a guesser no more time.
             self._since_s = began[1]
             return
         try:
@@ -208,6 +213,7 @@ class CameraSetup:
 
     def _try(self, code: SetupCode, text: str) -> SetupState:
         try:
+            # Before the wish: root may act at once, join, and restart this process under the doorbell's new name.
             files.write(self._kept, replace(code, ssid="", password="").text().encode(), secret=True)
             files.write(self._wish, text.encode("ascii"), secret=True)
         except StorageError as error:

@@ -106,6 +106,7 @@ class SqliteAlertQueue:
         def work(db: sqlite3.Connection) -> bool:
             if once:
                 at_ms = _moment(alerts, deferred, delayed)
+                # In the transaction of the alert: a power cut between the two would send it twice or never.
                 if not db.execute(_ADD_TOLD, (once, at_ms)).rowcount:
                     return False
                 db.execute(
@@ -196,6 +197,7 @@ class SqliteAlertQueue:
                 except sqlite3.Error as error:
                     if self._path is None or self._again_s is not None or isinstance(error, sqlite3.ProgrammingError):
                         raise
+                    # The whole transaction was rolled back, so `work` runs again from its begin.
                     self._move(error)
                 return _in_one_transaction(self._db, work)
             except sqlite3.Error as error:
@@ -238,6 +240,7 @@ class SqliteAlertQueue:
         self._refused(error)
         self._db = _opened(_MEMORY)
         try:
+            # A full or read-only disk can still be read: the queue goes on with all of its rows.
             old.backup(self._db)
         except sqlite3.Error:
             self._begun += 1
@@ -267,6 +270,7 @@ class SqliteAlertQueue:
                     self._quarantine(error)
                 raise
             self._db.close()
+            # The rows have new numbers now. An acknowledgement that is on its way must not remove another alert.
             self._begun += self._unread
             self._db, self._again_s, self._unread = file, None, False
             self._log.info("alerts_on_disk")
@@ -335,9 +339,11 @@ def _add_all(source: sqlite3.Connection, file: sqlite3.Connection) -> None:
 
 def _readable(db: sqlite3.Connection, read: str, types: tuple[type, ...]) -> list[tuple[Any, ...]]:
     """Returns the newest rows of a damaged file, up to the first unreadable row."""
+    # A damaged text is still worth an alert.
     db.text_factory = lambda data: data.decode(errors="replace")
     rows: list[tuple[Any, ...]] = []
     with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
+        # Newest first, because reading ends at the first damaged page.
         for row in db.execute(f"{read} DESC"):
             if tuple(map(type, row)) == types:
                 rows.append(row)  # noqa: PERF401 — what was read before an error is kept

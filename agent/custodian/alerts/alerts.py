@@ -152,6 +152,7 @@ class Alerts:
         self._log.info("owner_told", about=kind, says=text)
         raised = _RaisedAlert(kind, self._clock.now(), once, tuple(pictures))
         with self._arrived:
+            # Apart from the bounded inbox, because a flood of other news must not push out the ring of a visitor.
             if alert_named(kind).rank is AlertPriority.BUTTON:
                 self._presses.append(raised)
             elif len(self._inbox) < _INBOX:
@@ -259,6 +260,7 @@ class Alerts:
         """Returns the next message of each idle channel. Waits at most `wait_s` for one."""
         with self._changed:
             if not (messages := self._due()) and not self._stopping:
+                # Until the first rest is over, because no thread notifies when a pause ends.
                 self._changed.wait(min(wait_s, self._rest_s()))
                 messages = self._due()
         return messages
@@ -271,6 +273,8 @@ class Alerts:
             channel = self._channels.get(message.channel)
             if channel is None:
                 return
+            # An answer that comes after `_FORGOTTEN_NS` may be about a message that was handed out again with more
+            # lines.
             if channel.out is not None and not set(channel.out.alerts).isdisjoint(message.alerts):
                 channel.out = None
             channel.fault = fault
@@ -291,6 +295,7 @@ class Alerts:
         if taken:
             self._queue.remove(taken)
             with self._changed:
+                # Only these: a channel may have acknowledged others while the disk was written.
                 self._taken.difference_update(taken)
 
     def _due(self) -> tuple[AlertMessage, ...]:
@@ -349,6 +354,7 @@ class Alerts:
             decisions = [(rules, self._policy.decide(rules, news, now_ns, minute)) for rules in self._policy.channels]
             told.append(_DecidedAlert(news, each, decisions))
         for each_told in told:
+            # Alone in its transaction, because a repeated `once` writes nothing and would take the others with it.
             if each_told.raised.once:
                 self._store([each_told])
         self._store([each_told for each_told in told if not each_told.raised.once])
@@ -368,6 +374,8 @@ class Alerts:
                     now.append(replace(alert, picture=self._picture(rules.name, each.raised)))
                     urgent |= {rules.name} if each.news.rank is AlertPriority.BUTTON else set()
                 elif decision is Decision.DELAYED:
+                    # The queue subtracts the elapsed time at its next write, which includes a part from before this
+                    # alert.
                     left_ms = self._notice_delay.of_ms(at_ms) + self._passed_ms(moment.boot_ns)
                     delayed.append(DelayedAlert(0, rules.name, each.raised.name, once, at_ms, left_ms))
                 elif decision in (Decision.QUIET, Decision.DIGEST):
@@ -380,6 +388,7 @@ class Alerts:
         self._counted["kept"] += len(deferred)
         with self._changed:
             for name in urgent.intersection(self._channels):
+                # A press at the door tries a failing channel at once: the visitor does not wait for the pause.
                 self._channels[name].rests_until_ns = 0
             if now:
                 self._changed.notify_all()
@@ -406,6 +415,7 @@ class Alerts:
                     with self._changed:
                         self._changed.notify_all()
         if moment.quality is not ClockQuality.UNKNOWN:
+            # First: an alert from before the clock was known has the date 0, and `retain` would drop it at once.
             self._queue.date(now_ms)
             self._counted["given_up"] += self._queue.retain(tuple(self._channels), now_ms - _KEPT_FOR_MS)
 
@@ -413,6 +423,7 @@ class Alerts:
         """Sends the news after its delay. One line covers all delayed news of the same kind."""
         delayed, passed_ms = self._queue.delayed(), self._passed_ms(moment.boot_ns)
         over = [each for each in delayed if each.left_ms <= passed_ms]
+        # Otherwise the delays would be written every five seconds, which wears the card.
         if over or not delayed or passed_ms >= _WRITTEN_MS:
             self._time_passed()
         if over and self._sleeps():
@@ -423,6 +434,7 @@ class Alerts:
                 gone = [each for each in mine if each in over]
                 now: list[QueuedAlert] = []
                 deferred: list[DeferredAlert] = []
+                # An owner who has answered meanwhile needs no alert.
                 if any(self._waits(each.once) for each in gone):
                     gone, news, at_ms = mine, alert_named(name), moment.utc_ns // NS_PER_MS
                     decision = self._policy.decide(rules, news, moment.boot_ns, self._minute(moment), delay_over=True)
@@ -443,6 +455,7 @@ class Alerts:
     def _time_passed(self) -> None:
         passed_ms = self._passed_ms(self._now())
         self._queue.pass_time(passed_ms)
+        # By what was written, in whole milliseconds: the rest counts the next time.
         self._written_ns = BootNs(self._written_ns + passed_ms * NS_PER_MS)
 
     def _waiting(

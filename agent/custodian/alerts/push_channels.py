@@ -150,11 +150,14 @@ class PushChannels:
             made_s=now_s,
             used_s=now_s,
         )
+        # Raises for keys or an address that no message could go to, before the owner reads that alerts are on.
         subscription(statement.endpoint, statement.p256dh, statement.auth)
         name = _name(statement.endpoint)
         with self._lock:
+            # A browser that renews its own subscription takes no further place.
             if name not in self._browsers and len(self._browsers) >= MOST_BROWSERS:
                 raise RequestError("Too many browsers receive alerts.", remedy="Switch alerts off in one of them.")
+        # After the commit: if the ledger's entry fails, the browser must not be told of the door.
         self._after(lambda: self._keep(name, browser))
 
     def _keep(self, name: str, browser: _Browser) -> None:
@@ -253,6 +256,7 @@ class PushChannels:
             if known is None:
                 return {}, b""
             is_same = (known.browser, known.language) == (asked.browser, asked.language)
+            # A negative age comes from a clock that was ahead: the time of use is then written again.
             if not (is_same and 0 <= now_s - known.used_s < _NOTED_EVERY_S):
                 used = msgspec.structs.replace(known, browser=asked.browser, language=asked.language, used_s=now_s)
                 self._browsers[name] = used
@@ -274,6 +278,7 @@ def _kept(text: str) -> tuple[ec.EllipticCurvePrivateKey, dict[str, _Browser]] |
         kept = json.loads(text)
         browsers = msgspec.convert(kept["browsers"], dict[str, _Browser])
         key = ec.derive_private_key(int.from_bytes(decode_url(kept["vapid"]), "big"), ec.SECP256R1())
+        # Tried now: a damaged key would otherwise fail later, in the thread that sends alerts.
         for browser in browsers.values():
             _address(browser, key)
     except (KeyError, TypeError, AttributeError, msgspec.ValidationError, DoorwardError) as error:

@@ -58,6 +58,7 @@ class ButtonCode:
         """Takes a long press. Returns True if a code can be fetched now: the doorbell's light shows it."""
         with self._lock:
             now_ns = self._clock.now().boot_ns
+            # Without an owner there is no key to seal the code to.
             if self._enrolments.current is None:
                 return False
             if now_ns < self._until_ns and self._is_alive():
@@ -67,12 +68,14 @@ class ButtonCode:
             except DoorwardError as error:
                 self._log.warning("button_code_failed", reason=error.message)
                 return False
+            # The boot clock, which no one on the network can set.
             self._until_ns = now_ns + seconds(CODE_LIFE_S)
             is_told = now_ns < self._told_until_ns
             if not is_told:
                 self._told_until_ns = now_ns + seconds(_TELL_EVERY_S)
         self._log.info("button_code_made")
         if not is_told:
+            # Outside of the lock, and only after a code exists: the alert says that one can be fetched.
             self._tell()
         return True
 

@@ -78,6 +78,7 @@ class PageCertificates:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             authority = _authority_in(folder / "authority.pem")
+            # After a new name, phones must install the root again: its constraints allow the old name alone.
             if authority is None or not _names(authority, name):
                 authority = _authority(name, now)
                 _write(folder / "authority.pem", authority.intermediate, authority.root)
@@ -105,6 +106,7 @@ class PageCertificates:
             raise self._unkept(error) from error
         self._leaf = leaf
         if self._context is not None:
+            # Into the context in use: later handshakes get the new chain, and open connections go on.
             self._context.load_cert_chain(self._folder / "page.pem")
 
     def _unkept(self, error: OSError) -> StorageError:
@@ -140,6 +142,8 @@ def _address(text: str) -> Address:
 
 def _authority(name: str, now: datetime.datetime) -> _Authority:
     """Makes a root that has signed one intermediate and lacks a key to sign more."""
+    # `root_key` is never stored: it goes out of scope with this function. A thief of the card can make no second
+    # authority.
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     titled = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Doorward {name}")])
     inner = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Doorward {name} intermediate")])
@@ -158,6 +162,7 @@ def _signer(
     *,
     path_length: int,
 ) -> x509.Certificate:
+    # A stolen intermediate may name this doorbell and private addresses, and no other site of the phones that trust it.
     permitted: list[x509.GeneralName] = [x509.DNSName(name), *(x509.IPAddress(network) for network in LOCAL)]
     builder = (
         x509.CertificateBuilder()
@@ -187,6 +192,7 @@ def _leaf(authority: _PageKeyPair, name: str, addresses: tuple[Address, ...], no
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATE)
+        # Counted from the begin: verifiers limit the whole validity, whatever is left of it.
         .not_valid_after(now - BACKDATE + datetime.timedelta(days=LEAF_DAYS))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(key_usage(signs_certificates=False), critical=True)
@@ -216,6 +222,7 @@ def _is_stale(
     left = leaf.certificate.not_valid_after_utc - now
     # Made while the clock was years ahead: no browser takes it before that day.
     is_of_the_future = _EARLIEST <= now < leaf.certificate.not_valid_before_utc
+    # Names that are no longer needed are no reason: an address that comes and goes would renew the leaf each time.
     return bool(wanted - set(named)) or left < datetime.timedelta(days=RENEW_DAYS) or is_of_the_future
 
 
@@ -255,9 +262,11 @@ def _write(path: Path, pair: _PageKeyPair, issuer: x509.Certificate) -> None:
     data = pair.key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     data += pair.certificate.public_bytes(pem) + issuer.public_bytes(pem)
     making = path.with_suffix(".making")
+    # Left by a power cut. `O_EXCL` below then makes sure that the key goes into a new file with mode 0600.
     making.unlink(missing_ok=True)
     with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    # Key, certificate and issuer in one file and one rename, so they always belong together.
     making.replace(path)

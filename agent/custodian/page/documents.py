@@ -129,6 +129,7 @@ class Pages:
         # Only what everybody may have is packed: the size of what is packed tells something of it.
         may_be_packed = kind.startswith(_PACKED)
         # Packed when a browser first asks, because a start of the page would pack the texts of all languages.
+        # `mtime=0`: the same bytes at each start, as the ETag promises.
         packed = functools.cache(lambda: gzip.compress(data, mtime=0))
 
         async def serve(request: Request, _caller: Caller) -> Response:
@@ -136,6 +137,8 @@ class Pages:
             is_packed = may_be_packed and "gzip" in request.headers.get("accept-encoding", "")
             tag = f'"{digest}-gzip"' if is_packed else f'"{digest}"'
             headers = {"etag": tag, "vary": "accept-encoding"}
+            # Kept for a year only under the address with this version. Without it, a browser asks with the ETag each
+            # time.
             headers["cache-control"] = "public, max-age=31536000, immutable" if fresh else "no-cache"
             if request.headers.get("if-none-match") == tag:
                 return Response(status_code=304, headers=headers)
@@ -147,6 +150,8 @@ class Pages:
 
     async def home(self, request: Request, caller: Caller) -> Response:
         if request.url.scheme == "http":
+            # A person types the name without "https". The certificate is not trusted yet, so plain HTTP shows how to
+            # install it.
             return RedirectResponse("/install", 303)
         return RedirectResponse("/timeline" if caller.session else "/pair", 303)
 
@@ -172,6 +177,8 @@ class Pages:
         origin = request.headers.get("origin")
         if origin is None:
             return Response(status_code=204)
+        # HostGuard has checked that the origin is a `.local` name. Without `Vary`, a cache could give it to another
+        # one.
         headers = {"access-control-allow-origin": origin, "vary": "origin"}
         return Response(status_code=204, headers=headers | {"cross-origin-resource-policy": "cross-origin"})
 
@@ -216,6 +223,7 @@ class Pages:
         language = self._language(request)
         texts = self._texts[language]
         html = self._templates.get_template(template).render(
+            # Not `get`: a missing text must fail a test instead of showing nothing.
             t=texts.__getitem__, lang=language, doorbell=self._name, v=self.version, languages=LANGUAGES, **values
         )
         return HTMLResponse(html, headers={"content-language": language, "vary": "cookie, accept-language"})

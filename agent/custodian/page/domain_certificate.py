@@ -37,6 +37,7 @@ def checked_pem(domain: str, key: bytes, chain: bytes, now: datetime.datetime) -
     """
     private, certificates = _private_key(key), _certificates(chain)
     leaf = certificates[0]
+    # A client of ACME may renew its files one after the other. A mixed pair would make every handshake fail.
     if private.public_key() != leaf.public_key():
         raise ConfigurationError("The key is not that of the certificate.", remedy="Give both files of one renewal.")
     if not _names(leaf, domain):
@@ -71,6 +72,7 @@ class DomainCertificate:
         """
         try:
             found = self.path.stat()
+            # The number of the file, too: a rename may bring one with an older time.
             seen = (found.st_ino, found.st_mtime_ns)
             if seen == self._seen:
                 return False
@@ -79,8 +81,10 @@ class DomainCertificate:
             return False
         except OSError as error:
             raise StorageError(f"{self.path} cannot be read: {error.strerror or error}.") from error
+        # Before the checks: a file that does not fit is refused once, instead of every few seconds.
         self._seen = seen
         leaf = _certificates(data)[0]
+        # A new context: connections in their handshake keep key and chain of the old one.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.set_alpn_protocols(["http/1.1"])

@@ -91,6 +91,7 @@ _LIMITS_S: Final = {
 def most_connections() -> int:
     """An eighth of the descriptors that this process may open, 8 to `MOST_CONNECTIONS`: recording needs the others."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The constant is -1, and an eighth of that would be no connections.
     if soft == resource.RLIM_INFINITY:
         return MOST_CONNECTIONS
     return max(8, min(MOST_CONNECTIONS, soft // 8))
@@ -122,11 +123,13 @@ class _Connection:
             return now_s - self.since_s > _LIMITS_S[self.phase]
         if self.rank is ConnectionPriority.ANONYMOUS and now_s - self.since_s > ANONYMOUS_REQUEST_S:
             return True
+        # An answer that the doorbell still computes is no fault of the client. A long poll ends elsewhere.
         return self._waits_for_client(now_s) and now_s - self.moved_s > STALL_S
 
     def _waits_for_client(self, now_s: float) -> bool:
         assert self.protocol is not None  # noqa: S101 — a request came over it
         unsent = self.protocol.transport.get_write_buffer_size()
+        # A slow reader that takes some bytes makes progress, and keeps its connection.
         if unsent != self.unsent_bytes:
             self.unsent_bytes, self.moved_s = unsent, now_s
         return unsent > 0 or bool(self.protocol.cycle.more_body)
@@ -134,6 +137,7 @@ class _Connection:
     def end(self) -> None:
         """Closes at once, because the other side could delay a farewell."""
         if self.protocol is not None and self.protocol.transport is not None:
+            # `close` would wait for the TLS farewell of a client that may never send it.
             self.protocol.transport.abort()
         elif self.task is not None:
             self.task.cancel()
@@ -144,6 +148,7 @@ class _HttpProtocol(H11Protocol):
 
     def __init__(self, listener: PageListener, connection: _Connection, **settings: Any) -> None:
         super().__init__(**settings)
+        # A copy: uvicorn hands the same dictionary to every connection.
         self.app_state = {**self.app_state, CONNECTION: connection}
         self._listener = listener
         self._connection = connection
@@ -215,6 +220,7 @@ class PageListener:
         """Note who speaks over `connection`: what a request has under `CONNECTION` in its state."""
         if not isinstance(connection, _Connection) or connection not in self._connections:
             return
+        # A connection never falls: one request without a cookie must not open an owner's connection to eviction.
         connection.rank = max(connection.rank, rank)
         if rank is ConnectionPriority.OWNER:
             self._expected[connection.address] = time.monotonic() + EXPECTED_S
@@ -230,6 +236,7 @@ class PageListener:
         for _ in range(_ACCEPT_AT_ONCE):
             try:
                 accepted, peer = self._socket.accept()
+            # The client may have gone between the kernel's word and `accept` (accept(2), ECONNABORTED).
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -289,6 +296,7 @@ class PageListener:
 
     def _make_room(self, newcomer: _Connection) -> None:
         """Close older connections until the newcomer fits each bound."""
+        # Owners and their addresses do not count here, so a flood of strangers competes with strangers alone.
         others = [each for each in self._connections if each.rank < ConnectionPriority.EXPECTED]
         if newcomer.rank is ConnectionPriority.ANONYMOUS:
             here = [each for each in others if each.address == newcomer.address]
@@ -308,6 +316,7 @@ class PageListener:
         try:
             async with asyncio.timeout(HANDSHAKE_S):
                 tls = await self._speaks_tls(accepted)
+                # Waits instead of closing: a browser that came in a flood is served late, not refused.
                 while connection.rank is ConnectionPriority.ANONYMOUS and not self._take_token():
                     await asyncio.sleep(_TURN_S)
                 await self._loop.connect_accepted_socket(
@@ -327,6 +336,7 @@ class PageListener:
             await readable
         finally:
             self._loop.remove_reader(accepted)
+        # Only looked at, because the handshake must read this byte again. Nothing at all is left to TLS to refuse.
         return accepted.recv(1, socket.MSG_PEEK) in (_TLS_HANDSHAKE, b"")
 
     def _end_overdue(self) -> None:
@@ -356,6 +366,7 @@ class PageHttpServer(uvicorn.Server):
         self._listener = listener
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 — uvicorn's signature
+        # uvicorn's own `startup` would make its server accept from this socket, without any bound.
         await self.lifespan.startup()
         self.servers = []
         self._listener.open(

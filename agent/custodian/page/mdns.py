@@ -57,6 +57,7 @@ class MdnsAnnouncement:
         """Begins to announce. If the network lacks multicast, the page runs without its name."""
         try:
             self._zeroconf = Zeroconf(interfaces=self._interfaces or InterfaceChoice.All)
+            # The certificate has this name alone, so under another name browsers would warn.
             self._zeroconf.register_service(self._info, allow_name_change=False)
         except Exception as error:  # noqa: BLE001 — the library raises many kinds; none may stop the page
             structlog.get_logger("page").warning("name_not_announced", reason=type(error).__name__)
