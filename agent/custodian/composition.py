@@ -225,6 +225,7 @@ class CustodianRuntime:
         try:
             self._control.start()
         except ConfigurationError as error:
+            # Only a disk that takes no write. Another cause, for example a path that is too long, is a mistake to mend.
             if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in (errno.EROFS, errno.ENOSPC):
                 raise
             self._log.error("no_control_socket", error=error.message)

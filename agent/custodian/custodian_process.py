@@ -58,6 +58,7 @@ class CustodianRole:
         key = folder.device_key()
         self._mldsa_key = folder.device_secret().mldsa_key()
         self._talk = TalkBuffer(key)
+        # Before index and journal are opened: a second custodian would answer twice and break the chain of the ledger.
         folder.claim()
         self._index = SqliteIndex(folder.index)
         disk = ReadOnlyDisk(RealDisk())
@@ -92,6 +93,7 @@ class CustodianRole:
                 runtime_dir / "recorder" / "custodian.sock",
                 FromRecorder,
                 self._make_recorder_handler(key).handle,
+                # Each socket takes its role's user alone, so a taken uplink cannot ask for the recorder's signatures.
                 uids_of("doorward-recorder"),
             ),
             role_server(
@@ -143,6 +145,7 @@ class CustodianRole:
         self._supervision.stopping()
         self._stopping.set()
         self._uplink_handler.news()
+        # Before the sockets stop: threads of their servers wait in these two.
         self._shelf.close()
         self._talk.close()
         for each in self._sockets:

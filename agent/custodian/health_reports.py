@@ -50,6 +50,7 @@ class HealthReporter:
         """`configuration`: the file's, without the owner's settings. `status`: as `doorward status` shows it.
         `outcome`: the version of the newest installation, and how it ended."""
         self._key = key
+        # The wire format takes NFC only. The file's editor may have written a composed letter in two parts.
         self._name = unicodedata.normalize("NFC", configuration.device.name)
         self._configuration = settings_sha256(configuration)
         self._recipient = parse_recipient(recipient)
@@ -67,6 +68,7 @@ class HealthReporter:
         """Returns the sealed report, a new one if the last is older than ten minutes."""
         with self._lock:
             now_ns = self._clock.now().boot_ns
+            # The same bytes otherwise: a new report at each question would tell a taken uplink when something changes.
             if not self._sealed or now_ns - self._made_ns >= _AGAIN_NS:
                 self._sealed, self._made_ns = self._seal(self._make()), now_ns
             return self._sealed
@@ -101,6 +103,7 @@ class HealthReporter:
     def _seal(self, report: HealthReport) -> bytes:
         signed = envelope.sign(HealthReport.PAYLOAD_TYPE, strictjson.encode(report), self._key)
         sealer = Sealer(self._entropy.token(_SECRET_BYTES), [self._recipient], nonce=self._entropy.token(_SECRET_BYTES))
+        # Padded, so that the length tells the broker nothing of the words inside.
         return b"".join((sealer.header, sealer.update(padded(signed)), sealer.finish()))
 
 

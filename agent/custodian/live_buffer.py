@@ -172,6 +172,7 @@ class LiveBuffer:
     ) -> LiveViewers:
         """Adds one piece of a GOP, or of its part that `begins` it.  Raises `RequestError` if no GOP can have such a
         piece."""
+        # A taken recorder must not fill the memory of the process that keeps the owners' decisions.
         if not 0 <= piece < pieces <= _MOST_PIECES or len(data) > PIECE_BYTES:
             raise RequestError("A live GOP must come in a few pieces of 64 KiB.")
         with self._changed:
@@ -222,6 +223,7 @@ class LiveBuffer:
     def _watch_of(self, viewer: Viewer) -> _Watch:
         watch = self._viewers.get(viewer) or _Watch(self._monotonic())
         watch.asked_s = self._monotonic()
+        # More viewers are answered, and not remembered: sessions of a paired browser must not fill the memory.
         if viewer in self._viewers or len(self._viewers) < _MOST_VIEWERS:
             self._viewers[viewer] = watch
         return watch

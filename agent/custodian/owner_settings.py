@@ -72,6 +72,7 @@ class OwnerSettings:
 
     def accept(self, settings: Settings, data: bytes, fields: dict[str, str]) -> None:
         """Applies new settings inside the caller's transaction.  Raises `RequestError`."""
+        # Compare and swap: of two owners who change the same settings, the second is asked to look again.
         if settings.previous != self.sha256:
             raise RequestError("Another owner has changed the settings meanwhile.", remedy="Look at them again.")
         if refusal := self._exceeded(settings):

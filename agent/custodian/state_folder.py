@@ -104,6 +104,8 @@ class StateFolder:
             os.link(making, self._key)  # atomic, and never replaces another key
         finally:
             making.unlink(missing_ok=True)
+        # The name of the file is durable only now: a key that signed records and is gone after a power cut ends the
+        # device.
         _sync(self.root)
 
     def claim(self) -> None:
@@ -113,6 +115,7 @@ class StateFolder:
         """
         handle = os.open(self.root, _FOLDER)
         try:
+            # The kernel ends the lock with the process, also after a kill. A file with a process id would stay.
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(handle)
@@ -140,6 +143,7 @@ class StateFolder:
 
     def _read(self, parse: Callable[[str], _Key]) -> _Key:
         try:
+            # Neither a link nor a pipe: root's commands read here, too, and a taken role may have put one in its place.
             return parse(read_regular(self._key, _MOST_KEY_BYTES).decode("ascii"))
         except FileNotFoundError as error:
             raise ConfigurationError(f"{self.root} is not set up as a device.", remedy="Run: doorward init.") from error

@@ -82,6 +82,8 @@ class TalkBuffer:
         """The operation `talk_begin`: an offer for the key `to`, or the name of the owner who talks."""
         with self._changed:
             name = self._owner_of(asked.to)
+            # Taken under the challenge before the recorder is asked: two phones at once would otherwise both wait for
+            # an offer.
             if not self._floor.take(asked.challenge, name or "Another phone", self._monotonic()):
                 return {"state": TalkState.READY.value, "talker": self._floor.holder}, b""
             offer = self._wait_for_offer(asked)
@@ -129,6 +131,7 @@ class TalkBuffer:
         """Waits for a question or for frames, and takes the state of the recorder's session."""
         with self._changed:
             self._recorder_s = self._monotonic()
+            # A late report is about the session before.
             if session and session == self._floor.session:
                 self._state = state
             self._changed.wait_for(lambda: self._closed or bool(self._frames) or self._asks(), patience_s)
@@ -144,6 +147,7 @@ class TalkBuffer:
         if len(offer.sealed) > LARGEST_OFFER_BYTES:
             raise RequestError(f"A sealed offer has at most {LARGEST_OFFER_BYTES} bytes.")
         with self._changed:
+            # The challenge is random and of one browser, so an offer for an earlier question cannot pass for this one.
             if self._asked is not None and self._asked[1] == offer.challenge:
                 self._offer = offer
                 self._changed.notify_all()

@@ -147,6 +147,8 @@ class TimeLog:
             made = self._journal.get(_AT)
             if made is None or strictjson.decode(made, _Position) != position:
                 self._make()
+                # In the transaction of the new leaf: a power cut between the two would make two leaves for one beat,
+                # and the log's size would no longer be the number of beats.
                 self._journal.put(_AT, strictjson.encode(position))
                 self._sent = None
             self._sent = self._sent or self._outgoing()
@@ -159,6 +161,7 @@ class TimeLog:
         """
         with self._lock, self._journal.transaction():
             frontier = self._frontier()
+            # The uplink names the beat. Without the comparison, it could file an old answer under the present one.
             if number != frontier.size or number == 0:
                 raise RequestError("This answer is for another beat than the present one.")
             if self._journal.get(f"{_PROOF}{number - 1:010}") is not None:
@@ -212,10 +215,13 @@ class TimeLog:
     def _make(self) -> None:
         frontier = self._frontier()
         ledger = self._ledger.frontier()
+        # New random bytes each time. Two beats of an unchanged ledger would otherwise have equal leaves.
         beat = _Beat(self._entropy.token(BLIND_BYTES), ledger.size, ledger.root)
         self._journal.put(f"{_BEAT}{frontier.size:010}", beat.dump())
         grown = frontier.append(self._leaf(beat))
         self._journal.put(_FRONTIER, grown.dump())
+        # Kept, because ML-DSA draws randomness: a second note of the same head would have other bytes than the stamped
+        # ones.
         self._journal.put(_NOTE, sign_time_checkpoint(grown, self._key, self._mldsa_key))
 
     def _outgoing(self) -> OutgoingBeat:
@@ -227,6 +233,7 @@ class TimeLog:
             if address.witness is None:
                 body = stamp_request(note, self._entropy.token(NONCE_BYTES))
             else:
+                # Once for all witnesses: years of beats are thousands of leaves.
                 leaves = leaves if leaves is not None else self._leaves()
                 known = min(self._known_by(address.name), frontier.size)
                 body = add_checkpoint_body(known, consistency_proof(leaves, known), note)
@@ -239,6 +246,7 @@ class TimeLog:
             raise RequestError("It did not answer.")
         if answer.status == _CONFLICT:
             known = conflict_size(answer.body)
+            # tlog-witness: 409 names the size that the witness knows. More beats than there are is another log.
             if known > size:
                 raise _contradicted(f"It has seen {known} beats of this doorbell, which has {size}.")
             self._journal.put(_KNOWN + name, known.to_bytes(_SIZE_BYTES, "big"))
@@ -247,6 +255,7 @@ class TimeLog:
             raise _contradicted("It has seen another log of beats of this doorbell.")
         if answer.status != _OK or len(answer.body) > MAX_ANSWER_BYTES:
             raise RequestError(f"It refused the beat (HTTP {answer.status}).")
+        # A cosignature is over the note's text without the device's own signature lines (tlog-cosignature).
         text, _, _ = note.decode().rpartition("\n\n")
         try:
             lines = answer.body.decode("utf-8")
@@ -261,6 +270,7 @@ class TimeLog:
     def _keep(self, number: int, proof: TimeProof) -> None:
         data, index, newest = strictjson.encode(proof), f"{number - 1:010}", self._journal.get(_NEWEST)
         since = 0 if newest is None else self._beat(int(newest)).size
+        # The first confirmation after an approval bounds the time of that approval best, so it is never thinned out.
         if self._ledger.has_approval(since, self._beat(number - 1).size):
             self._journal.put(_FIRST + index, b"")
         self._journal.put(_PROOF + index, data)
@@ -333,6 +343,7 @@ def _stamp(note: bytes, name: str, answer: BeatAnswer | None) -> TimeStamp:
         raise RequestError("It did not answer.")
     if answer.status != _OK or len(answer.body) > MAX_STAMP_BYTES:
         raise RequestError(f"It gave no stamp (HTTP {answer.status}, {len(answer.body)} bytes).")
+    # Enough to drop answers for another beat. Readers verify the stamp with an ASN.1 parser, which has no place here.
     if hashlib.sha256(note).digest() not in answer.body:
         raise RequestError("Its answer is not for this beat.")
     return TimeStamp(name=name, response=base64.encode(answer.body))

@@ -131,6 +131,7 @@ class Timeline:
         with self._lock:
             self._catch_up()
             newest_first = list(reversed(self._events.items()))
+            # By the order of recording: dates may be wrong before the clock is known.
             newest_first.sort(key=lambda named: named[1].sequence, reverse=True)
             return [
                 {
@@ -169,6 +170,7 @@ class Timeline:
         return [
             (end, start, "off")
             for (_, end), (start, _) in itertools.pairwise(self._spoken_of)
+            # Up to there the recorder has said what it did. The time since then is only not told yet.
             if start <= self._told_ms
         ]
 
@@ -176,8 +178,10 @@ class Timeline:
         """Adds the span of a record.  Records arrive roughly in the order of time, so the search starts at the end."""
         if span.quality == _UNKNOWN:
             return
+        # Rounded up by the negative division: a rounding down would leave a gap of a millisecond.
         start, end = span.utc_ms, span.utc_ms - (span.start_us - span.end_us) // 1000
         at = len(self._spoken_of)
+        # From the end, because a record is rarely older than the last few. A search from the front would be quadratic.
         while at and self._spoken_of[at - 1][0] > start:
             at -= 1
         self._spoken_of.insert(at, (start, end))
@@ -207,10 +211,12 @@ class Timeline:
 
     def _catch_up(self) -> None:
         beginning = chapter_start(oldest_chapter(self._log))
+        # The manifest was cut at a damaged line, or its oldest chapter was deleted. What was read of it may be gone.
         if self._log.end() < self._offset or self._offset < beginning:
             self._forget()
             self._offset = beginning
         for raw in self._log.raw_lines(self._offset):
+            # The recorder is writing this line. The next call reads it.
             if not raw.whole:
                 continue
             self._offset = raw.end
@@ -219,6 +225,8 @@ class Timeline:
                 said = self._payload.decode(base64.b64decode(payload))
             except (msgspec.DecodeError, binascii.Error, UnicodeDecodeError):
                 continue  # skip a damaged line; `vault verify` reports it
+            # A new chapter begins with lines of the deleted one. They are about earlier times, and must not count as
+            # news.
             if raw.position < self._carried_until:
                 self._take_carried(said)
             else:

@@ -77,6 +77,8 @@ class TrustNews(ThreadOwned):
             if done is not None and done[:2] == judged[:2] and done[2] is judged[2]:
                 return
         refused = self._judge(lambda: self._trust.hear(package))
+        # False: the doorbell was moved while the package was judged, or its timestamp came too soon. It is judged
+        # again.
         if refused is not False:
             with self.lock:
                 self._done = {**self._done, root: judged}
@@ -92,6 +94,7 @@ class TrustNews(ThreadOwned):
             raise
         except OpenError:
             return DropReason.UNTRUSTED
+        # Seen before, or older than what was seen: the usual case, because brokers repeat retained messages.
         except RequestError:
             return DropReason.REPLAYED
         except DoorwardError:

@@ -101,6 +101,7 @@ def _is_withdrawn(state: UpdateState | None, offer: Offer) -> bool:
         return False
     outcome = state.outcome
     is_the_last = outcome is not None and outcome.version == offer.version
+    # A refused package was never begun, for example because the disk was full. It may be tried again.
     failed = outcome is not None and outcome.result is not UpdateResult.REFUSED
     return offer.version in state.withdrawn or (is_the_last and failed)
 
@@ -119,6 +120,7 @@ def _is_automatic(wish: UpdateWish) -> bool:
 def _is_stale(path: Path, after_s: int) -> bool:
     """Returns whether a file for root is missing, or was written this many seconds ago."""
     try:
+        # A negative age comes from a clock that was set back. The file is then written again.
         return not 0 <= time.time() - path.stat().st_mtime < after_s
     except FileNotFoundError:
         return True
@@ -177,6 +179,7 @@ class Updates:
 
     def _offer_of(self, state: UpdateState | None) -> Offer | None:
         offer = None if state is None else state.offer
+        # Root's file may be of before the last installation. An offer of the running version or an older one is none.
         return offer if offer is not None and numbers(offer.version) > numbers(self._running) else None
 
     def last_result(self) -> tuple[str, str] | None:
@@ -277,6 +280,7 @@ class Updates:
         """Passes an owner's choice on, inside the caller's transaction. Raises `RequestError`."""
         state = self.state
         offer = self._offer_of(state)
+        # The hash, too: owners chose these bytes, and root may show another package of the same version by now.
         if state is None or offer is None or (offer.version, offer.sha256) != (choice.version, choice.sha256):
             raise RequestError("This update is not on offer any more.", remedy="Look at the updates again.")
         self._ledger.write(EntryKind.UPDATE_CHOSEN, **fields)
@@ -301,10 +305,12 @@ class Updates:
                 remedy="Set them, then try again.",
             )
         self._ledger.write(EntryKind.UPDATE_REVERSED, **fields)
+        # After the commit: root must not go back before the ledger says who wanted it.
         self._decisions.after(lambda: self._hand_over(data, reversal.change))
 
     def on_time(self) -> None:
         """Runs every few seconds: tells news once, chooses a security update if an owner wants that, keeps the wish."""
+        # First: a wish for the version that runs now must not be written for root again.
         self._end_wish()
         self._hide_former_owners()
         if self.state is None:
@@ -323,6 +329,7 @@ class Updates:
         if state is None or offer is None or not offer.security or not self.automatic or now_ms is None:
             return
         released = datetime.datetime.fromisoformat(offer.released).replace(tzinfo=datetime.UTC)
+        # Doorbells update at different hours of a day, so a bad version is noticed before it runs on all of them.
         if now_ms < int(released.timestamp() * 1000) + rollout_delay_ms(self._device, offer):
             return
         stands = self.wish
@@ -354,6 +361,7 @@ class Updates:
         if numbers(wish.version) > numbers(self._running) and not is_barred and not is_unwanted:
             return
         try:
+            # The file first. After the other order, a kill could leave a wish for root that the journal has forgotten.
             self._places.wish.unlink(missing_ok=True)
         except OSError as error:
             self._log.error("wish_not_removed", error=str(error))
@@ -366,6 +374,7 @@ class Updates:
         offer = self._offer_of(state)
         if state is None or offer is None or (offer.version, offer.sha256) != (wish.version, wish.sha256):
             return False
+        # By the id: a second choice of the same version after a failure is another wish.
         is_done = state.outcome is not None and state.outcome.wish == wish.id
         return not is_done and not state.bars(wish)
 
@@ -431,6 +440,7 @@ class Updates:
         if not shown:
             return
         if shown != self._shown:
+            # Noted only if it was written, so that the next turn tries again.
             self._shown = shown if self._put_file(path, data) else ()
         elif self._is_due(path, data) and self._is_root_behind(path):
             self._shown = shown if self._put_again(path, data) else ()
@@ -515,6 +525,8 @@ class Updates:
         )
         if now != told or not stored:
             with self._decisions.one():
+                # Before the alerts leave: a power cut loses one alert, where the other order would repeat it at each
+                # start.
                 self._journal.put(_TOLD, msgspec.json.encode(now))
                 for kind in news:
                     self._decisions.after(lambda kind=kind: self._notifier.notify(kind, _NEWS[kind]))  # type: ignore[misc]

@@ -96,6 +96,7 @@ class FollowingIndex:
     def _current(self) -> Index:
         with self._lock:
             end = self._log.end()
+            # The manifest only grows while both processes run, so an equal end means that nothing is new.
             if end and (end != self._seen_end or self._index.is_damaged):
                 self._seen_end = None  # until it has succeeded: it may leave an index that knows a part
                 catch_up(self._log, self._index, may_cut=False)

@@ -35,6 +35,7 @@ def reply_tag_in(part: bytes) -> str:
     """Returns the tag in the header of part 0. Raises `FormatError` unless it has exactly one."""
     header, _ = parse_header(part)
     found = [stanza for stanza in header.stanzas if stanza.kind == _KIND]
+    # One stanza in one spelling, so that two readers cannot take one answer for answers to two requests.
     if len(found) != 1 or len(found[0].arguments) != 1 or found[0].body:
         raise FormatError(f"Part 0 must name its reply key in one stanza of kind {_KIND}.")
     return found[0].arguments[0]

@@ -122,6 +122,7 @@ def read_device_manifest(data: bytes) -> DisclosureManifest:
     kind, limit = DisclosureManifest.PAYLOAD_TYPE, DISCLOSURE_ENVELOPE_LIMIT_BYTES
     claimed = envelope.read_hybrid(data, kind, limit_bytes=limit)
     manifest = strictjson.decode(claimed.payload, DisclosureManifest, limit_bytes=DISCLOSURE_LIMIT_BYTES)
+    # The keys are in the manifest itself. So far it proves that they agree, and `enrolled` proves whose they are.
     claimed.require(manifest.device_key, manifest.mldsa_key)
     return manifest
 
@@ -143,6 +144,7 @@ def enrolled(manifest: DisclosureManifest) -> Enrolment:
     if claimed.payload_type != Enrolment.PAYLOAD_TYPE:
         raise FormatError("This disclosure does not say who the device's owners are.")
     enrolment = open_chain(envelopes, manifest.device)
+    # The owners signed the hash of the second key, so a forger of Ed25519 signatures cannot put another key beside it.
     if enrolment.device_mldsa != manifest.mldsa_key.sha256:
         raise OpenError("The owners of this doorbell signed another ML-DSA-44 key than the one in this disclosure.")
     return enrolment
@@ -160,6 +162,7 @@ def read_approval(manifest: DisclosureManifest, enrolment: Enrolment) -> tuple[A
 def read_co_approval(manifest: DisclosureManifest, enrolment: Enrolment, request: FootageRequest) -> str | None:
     """Returns the name of the second owner who approved the same items, or None if one owner is enough."""
     if enrolment.approvals_needed == 1:
+        # A second signature that proves nothing is refused, because a reader could take it for one that does.
         if manifest.co_approval is not None:
             raise FormatError("This disclosure names a second owner where none is needed.")
         return None
@@ -186,6 +189,7 @@ def require_ledgered(manifest: DisclosureManifest, request: FootageRequest) -> N
     checkpoint = open_checkpoint(proof.checkpoint.encode(), manifest.device_keys)
     leaf = proof.entry.encode()
     path = [bytes.fromhex(node) for node in proof.path]
+    # The device cannot answer without an entry that its owners find in the ledger later.
     check_inclusion(leaf_hash(leaf), proof.index, checkpoint.size, checkpoint.root, path)
     entry = decode_entry(leaf)
     approval = read_statement(manifest.approval.encode())
@@ -200,6 +204,7 @@ def require_ledgered(manifest: DisclosureManifest, request: FootageRequest) -> N
 
 
 def require_approves(approval: Approval, request: FootageRequest, request_sha256: str) -> None:
+    # By hash, because another request may have the same id, and by key, because the approval is sealed to it.
     if approval.request != request_sha256 or approval.reply != request.reply:
         raise FormatError("The owner's approval in this disclosure is for another request.")
     _require_in_time(approval, request)
@@ -224,6 +229,7 @@ def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[Discl
         if not isinstance(signed.record, SegmentRecord | RecoveredRecord) or signed.record.id in captured:
             raise FormatError("This disclosure carries a record that is not of a segment, or the same record twice.")
         captured[signed.record.id] = (signed, signed.record, second)
+    # A record without its part would tell of footage that the owner did not share.
     if captured.keys() - {part.id for part in manifest.parts}:
         raise FormatError("This disclosure carries records of segments that are not part of it.")
     approved = {(PartKind.SEGMENT, item.id): item for item in approval.segments}
@@ -238,6 +244,7 @@ def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[Discl
         signed, record, second = captured[part.id]
         item = approved[part.kind, part.id]
         stored = stored_file(part.kind, signed)
+        # Signed at capture by the device, and again by the owner after looking at it: both name the same bytes.
         if stored is None or stored.sha256_payload != item.payload_sha256:
             raise FormatError(f"{part.kind.value} {part.id} is not the one that was signed at capture.")
         if item.redacted is not None and not isinstance(record, SegmentRecord):
@@ -286,6 +293,7 @@ def check_part(item: DisclosedItem, data: bytes) -> int:
     if len(data) != item.part.size_bytes or hashlib.sha256(data).hexdigest() != item.part.sha256:
         raise OpenError(f"Part {item.part.id} is not the one the device announced.")
     start = split(data)
+    # A view, because a part may have many megabytes.
     header, payload = hashlib.sha256(data[:start]), hashlib.sha256(memoryview(data)[start:])
     if header.hexdigest() != item.approved.header_sha256 or payload.hexdigest() != item.approved.sent_payload_sha256:
         raise OpenError(f"Part {item.part.id} is not the one the owner approved.")
@@ -312,6 +320,8 @@ def agree(
             if redacted
             else f"The {content.value} of segment {record.id} lists redactions, and was approved as captured."
         )
+    # The context is sealed with the footage. A device that stores one segment under the record of another is found
+    # here.
     said = (context.kind, context.device, context.segment, context.event, context.ordinal)
     same = said == (content, device, record.id, record.event, record.ordinal)
     span, signed = context.span, record.span

@@ -103,6 +103,7 @@ def release(
     the device's public key as text. Raises `RequestError` for the first mismatch, and then every item stays.
     """
     asked = request.terms
+    # An owner of two doorbells signs for both with one key.
     if approval.device != device:
         raise _refused("it is for another device")
     # The hash covers every word of the request, so an approval cannot be moved to another one with the same id.
@@ -112,9 +113,11 @@ def release(
     if approval.reply != asked.reply:
         raise _refused("it is sealed to a key that is not the requester's")
     window = TimeWindow.of_seconds(asked.from_s, asked.to_s)
+    # Stills and sounds are named one by one, too: a yes to a film is no yes to its sound.
     wanted = [(PartKind.SEGMENT, item) for item in approval.segments]
     wanted += [(PartKind.POSTER, item) for item in approval.posters]
     wanted += [(PartKind.SOUND, item) for item in approval.sounds]
+    # Even the existence of a clip outside the match set would be an answer to another question.
     if set(approval.clips or ()) - set(claimed_clips(records, request.segments)):
         raise _refused("it tells of clips that did not match")
     _require_no_still_of_redacted(approval, records)
@@ -123,6 +126,7 @@ def release(
 
 def _require_no_still_of_redacted(approval: Approval, records: Mapping[str, SignedRecord]) -> None:
     """Refuses the still of a clip of which a film is redacted, because it may show what the owner covered."""
+    # For the whole clip, not for the segment alone: the still may come from any of its segments.
     covered = {_event(records, item) for item in approval.segments if item.redacted is not None}
     for item in approval.posters:
         if _event(records, item) in covered:
@@ -144,9 +148,11 @@ def _released(
     records: Mapping[str, SignedRecord],
     window: TimeWindow,
 ) -> ReleasedItem:
+    # The match set was frozen on arrival. Footage that was recorded or dated later was not asked for.
     if item.id not in match_set:
         raise _refused(f"{kind.value} {item.id} is not among those that matched")
     released = _captured(kind, item, headers, records)
+    # The record's own time, which the requester will read, and not the index that matched it.
     if not window.overlaps(released.record.record.span.start_ms, released.record.record.span.end_ms):  # type: ignore[union-attr]
         raise _refused(f"{kind.value} {item.id} lies outside the requested window")
     return released
@@ -160,11 +166,14 @@ def _captured(
     stored = stored_file(kind, signed)
     if signed is None or stored is None:
         raise _refused(f"{kind.value} {item.id} is no longer in the vault")
+    # The owner's client read this file. A device that stores another one under the same name must not send it.
     if item.payload_sha256 != stored.sha256_payload:
         raise _refused(f"{kind.value} {item.id} names bytes that differ from the stored ones")
     header = headers.get(item.header_sha256)
+    # The owner signed the hash of the header, so a client on the way cannot exchange it for one of its own.
     if header is None or hashlib.sha256(header).hexdigest() != item.header_sha256:
         raise _refused(f"the new header of {kind.value} {item.id} is missing")
+    # The device cannot look into the header. It makes sure that there is one reader at most.
     _require_one_recipient(header)
     return ReleasedItem(kind, item.id, header, stored, signed, _redacted(kind, item, headers, signed))
 
@@ -173,9 +182,11 @@ def _redacted(kind: PartKind, item: SealedItem, payloads: Mapping[str, bytes], s
     """Returns the payload that the owner's client made, or None if the stored one leaves."""
     if item.redacted is None:
         return None
+    # The record of such a file lacks its end and its media, so no reader could compare a redacted one with it.
     if not isinstance(signed.record, SegmentRecord):
         raise _refused(f"{kind.value} {item.id} was cut by a power failure, and such a file cannot be redacted")
     payload = payloads.get(item.redacted.payload_sha256)
+    # The device has no record of this payload. The hash that the owner signed is all that vouches for it.
     if payload is None or hashlib.sha256(payload).hexdigest() != item.redacted.payload_sha256:
         raise _refused(f"the redacted {kind.value} {item.id} is missing")
     return payload
@@ -208,12 +219,14 @@ def tip_manifest_of(
     `sign` makes the ML-DSA-44 signature of the records.
     """
     items = tuple(released)
+    # A dictionary keeps the order and drops doubles: a segment and its still share one record.
     records = tuple({item.record.line.decode("ascii"): None for item in items})
     return TipManifest(
         v=1,
         tip=tip.tip,
         trust_root=tip.trust_root,
         message=tip.message,
+        # A tip of words alone has nothing to prove, so it names no device.
         device=tip.device if items else None,
         device_mldsa=device_mldsa.text if items else None,
         records_mldsa=base64.encode(sign(tip_records_encoding(records))) if items else None,
@@ -268,6 +281,7 @@ def claimed_clip_records(
     records: Mapping[str, SignedRecord], match_set: Sequence[str], clips: Sequence[ClipClaim]
 ) -> tuple[ClipRecords, ...]:
     """Returns the records of those clips as hashes, so that a requester can place a shown segment in its clip."""
+    # In the order of the manifest, in which each record names the ones before it in its clip.
     found = {_told(clip): sorted(clip, key=lambda signed: signed.sequence) for clip in _clips(records, match_set)}
     if set(clips) - found.keys():
         raise _refused("it tells of clips that are no longer in the vault")
@@ -295,6 +309,7 @@ def _clips(records: Mapping[str, SignedRecord], match_set: Sequence[str]) -> lis
 def _told(clip: Sequence[SignedRecord]) -> ClipClaim:
     spans = [signed.record.span for signed in clip if isinstance(signed.record, SegmentRecord | RecoveredRecord)]
     return ClipClaim(
+        # A broken clock may have given a time before 1970, which the wire format cannot say.
         from_ms=max(0, min(span.start_ms for span in spans)),
         to_ms=max(0, *(span.end_ms for span in spans)),
         segments=len(clip),

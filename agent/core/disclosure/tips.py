@@ -35,6 +35,7 @@ class TipItem:
 def read_tip(data: bytes, tip: str) -> tuple[TipManifest, tuple[TipItem, ...]]:
     """Returns the opened part 0 of the tip with that id, its records verified. Raises `OpenError` or `FormatError`."""
     manifest = strictjson.decode(data, TipManifest, limit_bytes=DISCLOSURE_LIMIT_BYTES)
+    # The id is outside, in the topic. A broker could deliver one tip under the name of another.
     if manifest.tip != tip:
         raise FormatError("The id in this tip differs from the id it was sent under.")
     captured: dict[str, SignedRecord] = {}
@@ -43,9 +44,11 @@ def read_tip(data: bytes, tip: str) -> tuple[TipManifest, tuple[TipItem, ...]]:
         _require_second_signature(manifest)
         for line in manifest.records:
             signed = open_line(line.encode(), device)
+            # The same record twice would let one part be counted as two.
             if not isinstance(signed.record, SegmentRecord | RecoveredRecord) or signed.record.id in captured:
                 raise FormatError("This tip carries a record that is not of a segment, or the same record twice.")
             captured[signed.record.id] = signed
+    # In both directions: no footage without its record, and no record of footage that the owner kept back.
     if captured.keys() != {part.id for part in manifest.parts}:
         raise FormatError("The records in this tip are not those of its footage.")
     return manifest, tuple(_item(part, captured[part.id]) for part in manifest.parts)

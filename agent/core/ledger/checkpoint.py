@@ -60,6 +60,7 @@ __all__ = [
 
 MAX_NOTE_BYTES: Final = 16 * 1024
 MAX_SIGNATURES: Final = 16
+# Types of signatures by signed-note: 01 is Ed25519, 06 a cosignature by ML-DSA-44 (tlog-cosignature).
 _ED25519: Final = b"\x01"
 _MLDSA: Final = b"\x06"
 _LABEL: Final = b"subtree/v1\n\x00"
@@ -67,6 +68,7 @@ _KEY_HASH_BYTES: Final = 4
 _NUMBER_BYTES: Final = 8
 _NO_TIME: Final = bytes(_NUMBER_BYTES)
 """The time of the device's own cosignature. The device's clock stays out of what witnesses see."""
+# At most 16 digits, and no leading zero: one number has one spelling (tlog-checkpoint).
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 _ORIGIN: Final = re.compile(r"doorward/[0-9a-f]{16}(/time)?|doorward-desk/[0-9a-f]{16}/[a-z0-9-]{1,32}")
 _SIGNATURE_LINE: Final = re.compile(r"— (?P<name>[^\s+]+) (?P<signature>[A-Za-z0-9+/]+={0,2})")
@@ -217,6 +219,7 @@ def _open(note: bytes, signer: PublicKey, name: str) -> tuple[Checkpoint, list[t
     if len(note) > MAX_NOTE_BYTES:
         raise FormatError(f"A checkpoint has at most {MAX_NOTE_BYTES} bytes. This one has {len(note)}.")
     try:
+        # signed-note: the signatures follow the last empty line, because the text may have empty lines, too.
         text, separator, signatures = note.decode("utf-8").rpartition("\n\n")
     except UnicodeDecodeError as cause:
         raise FormatError("This checkpoint is not UTF-8.") from cause
@@ -228,6 +231,7 @@ def _open(note: bytes, signer: PublicKey, name: str) -> tuple[Checkpoint, list[t
     own = _own_signatures(lines, name, _ED25519 + signer.raw)
     if (
         checkpoint.origin != name
+        # A second line of the same key is refused instead of chosen from: two readers might choose differently.
         or len(own) != 1
         or len(own[0]) != SIGNATURE_BYTES
         or not signer.verifies(own[0], text.encode("utf-8"))
@@ -254,6 +258,7 @@ def _open_both(note: bytes, signer: HybridKey, name: str) -> Checkpoint:
 
 def _key_hash(name: str, material: bytes) -> bytes:
     """`material`: the byte of the signature's type, and the public key."""
+    # signed-note: SHA-256 of name, newline, type and key. Four bytes only find the key; the signature proves it.
     return hashlib.sha256(name.encode("utf-8") + b"\n" + material).digest()[:_KEY_HASH_BYTES]
 
 
@@ -268,6 +273,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
 def _signature_lines(signatures: str) -> list[tuple[str, bytes]]:
     """Returns name and data of each signature line."""
     lines = signatures.split("\n")
+    # A bound, because each line costs a look at a key.
     if lines.pop() != "" or not 1 <= len(lines) <= MAX_SIGNATURES:
         raise FormatError(f"A checkpoint ends in 1 to {MAX_SIGNATURES} signature lines.")
     parsed = [_SIGNATURE_LINE.fullmatch(line) for line in lines]

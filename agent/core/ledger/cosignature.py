@@ -70,6 +70,7 @@ def find_cosignatures(text: str, lines: str, witnesses: Sequence[Witness]) -> tu
         if parsed is None:
             raise FormatError("A signature line of this note is malformed.")
         data = base64.decode(parsed["signature"])
+        # signed-note: lines of unknown keys are skipped, for example those of other witnesses.
         known = next((each for each in witnesses if (each.name, each.key_hash) == (parsed["name"], data[:4])), None)
         if known is not None:
             found.append(_verified(text, line, data[_KEY_HASH_BYTES:], known))
@@ -83,6 +84,7 @@ def add_checkpoint_body(old_size: int, proof: Sequence[bytes], note: bytes) -> b
     """
     if len(proof) > MAX_PROOF_LINES:
         raise FormatError(f"A witness takes at most {MAX_PROOF_LINES} hashes of a proof.")
+    # tlog-witness: the size, the proof, an empty line, then the note as it was signed.
     lines = [f"old {old_size}", *map(base64.encode, proof), "", ""]
     return "\n".join(lines).encode() + note
 

@@ -105,6 +105,7 @@ class LedgerEntry(strictjson.Message, frozen=True, kw_only=True):
     reason: Reason | None = None
 
     def __post_init__(self) -> None:
+        # Also when an entry is read: a ledger by other software cannot carry a field in which words could leak.
         required, optional = FIELDS[self.kind]
         present = {name for name in _MATTER if getattr(self, name) is not None}
         for name in sorted(required - present):

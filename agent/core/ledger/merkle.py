@@ -170,6 +170,8 @@ def check_inclusion(hashed_leaf: bytes, index: int, size: int, root: bytes, proo
     for sibling in proof:
         if last == 0:
             raise _refuted()
+        # RFC 9162, 2.1.3.2: the sibling is on the left of a right child, and of a last node, which was lifted to this
+        # level.
         if position & 1 or position == last:
             node = node_hash(sibling, node)
             while not position & 1 and position:
@@ -179,6 +181,7 @@ def check_inclusion(hashed_leaf: bytes, index: int, size: int, root: bytes, proo
             node = node_hash(node, sibling)
         position >>= 1
         last >>= 1
+    # A path that ends too early would prove a subtree, not the log.
     if last != 0 or node != root:
         raise _refuted()
 
@@ -187,6 +190,7 @@ def check_consistency(old_size: int, old_root: bytes, new_size: int, new_root: b
     """Raises `OpenError` unless `proof` shows that the tree of `new_size` leaves begins with the one of `old_size`."""
     if not 0 <= old_size <= new_size:
         raise _refuted()
+    # Nothing to prove, so a proof here is refused: each statement has one spelling.
     if old_size in (0, new_size):
         if proof or old_root != (new_root if old_size else EMPTY_ROOT):
             raise _refuted()
@@ -203,6 +207,7 @@ def check_consistency(old_size: int, old_root: bytes, new_size: int, new_root: b
     for sibling in path[1:]:
         if last == 0:
             raise _refuted()
+        # RFC 9162, 2.1.4.2: only here does the old tree get a sibling, which both trees share.
         if position & 1 or position == last:
             old_node = node_hash(sibling, old_node)
             new_node = node_hash(sibling, new_node)

@@ -56,6 +56,7 @@ def require_opens(opening: TimeOpening, head: Checkpoint, ledger: Checkpoint, de
     A head of equal size and another root is returned, for `check_same_head`. Raises `OpenError` otherwise.
     """
     committed = parse_checkpoint(opening.ledger)
+    # A witness signs the logs of many devices. The origin ties its signature to this one's log of beats.
     if opening.device != device.text or head.origin != time_origin_of(device):
         raise OpenError("This confirmation of time is of another device.")
     if committed.origin != ledger.origin or opening.size != ledger.size:
