@@ -99,6 +99,7 @@ class FolderBackup:
         with files.storage_errors(making):
             shutil.copyfile(file, making)
             making.chmod(0o600)
+            # The final name last: `has` must not find half a film after a cut, or it would never be copied again.
             making.replace(self._folder / name)
 
 
@@ -113,6 +114,7 @@ class WebDavBackup:
         where = urlsplit(url)
         if where.scheme != "https" and not (where.scheme == "http" and where.hostname in _LOOPBACK):
             raise ConfigurationError("Footage is sent over https only.", remedy="Give the server's https address.")
+        # An address with a password ends in logs and in the list of processes.
         if where.username or where.password or not where.hostname:
             raise ConfigurationError("This address cannot be used.", remedy="Put user and password into a file.")
         self._base = quote(where.path.rstrip("/"), safe="/%") + "/"
@@ -134,6 +136,7 @@ class WebDavBackup:
         with file.open("rb") as body:
             self._expect(self._ask("PUT", part, body=body, length=file.stat().st_size), "PUT")
         target = f"{self._origin}{self._base}{quote(name)}"
+        # RFC 4918, 9.9: the server renames, so the final name never shows half a film.
         self._expect(self._ask("MOVE", part, {"Destination": target, "Overwrite": "T"}), "MOVE")
 
     def _ask(

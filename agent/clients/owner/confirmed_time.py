@@ -94,6 +94,7 @@ class _Reader:
     def _confirmed_before(self, at: int) -> TimeOpening | None:
         """Returns the newest kept confirmation that an entry before `at` names by its hash."""
         entries = [each for each in self._view.entries[:at] if each.kind is EntryKind.TIME_CONFIRMED]
+        # The doorbell thins old confirmations out, so the entry's own one may be gone. A few older ones do as well.
         for entry in reversed(entries[-_TRIED:]):
             opening = self._fetch(0, entry.version or 0)
             if opening is None:
@@ -116,8 +117,10 @@ class _Reader:
         """Returns the confirmations of a beat as `before`, after comparing it with this machine's ledger."""
         head, found, doubts = confirmations(opening.proof, self._device, self._trust)
         committed = require_opens(opening, head, self._ledger(opening.size), self._device.ed25519)
+        # A witness has confirmed more entries than this owner is shown: the rest is withheld.
         if committed.size > len(self._leaves):
             raise OpenError("The doorbell committed to a longer ledger than it shows here.")
+        # The head of this machine's own copy at that size. Another one is a split view, signed by the device.
         check_same_head(self._ledger(committed.size), committed)
         self._remember(opening.proof.checkpoint, head)
         return TimeFindings((), found, doubts, stated=True)
@@ -131,6 +134,7 @@ class _Reader:
         if known.time:
             before = open_time_checkpoint(known.time.encode(), self._device)
             check_same_head(before, head)
+            # An older confirmation must not replace the newer head, or a rollback between the two would pass.
             if before.size >= head.size:
                 return
         self._keys.memory.remember(replace(known, time=note), known)

@@ -147,6 +147,8 @@ class FolderVault:
         for step in follow(self._lines(paths, oldest), key=key, mldsa=mldsa):
             if step.fault is not None:
                 faults.append(step.fault)
+            # A line counts once a second signature covers it. Without the device's key nothing can be proven, so each
+            # line counts.
             if key is not None:
                 _apply(signed_once.add(step), records)
             elif step.signed is not None:
@@ -224,6 +226,8 @@ def _apply(lines: Sequence[SignedRecord], records: dict[str, SignedRecord]) -> N
     for line in lines:
         match line.record:
             case SegmentRecord() | RecoveredRecord() as record:
+                # A thief of the device's key could append a second record of a segment. The one that was there first
+                # counts.
                 records.setdefault(record.id, line)
             case EvictionRecord() as record:
                 for gone in record.segments:
@@ -265,6 +269,7 @@ def _from_header(path: Path, file: VaultFile, beside: SignedRecord | None) -> Li
     """Reads the header of a file without a record; None if the header is unreadable. `beside`: says if there are a
     poster and sound."""
     with files.storage_errors(path), path.open("rb") as opened:
+        # Only the header: a copied disk may have thousands of files, each of megabytes.
         head = opened.read(_HEADER_BYTES)
         size_bytes = path.stat().st_size
     described = _from_record(beside) if beside is not None else None

@@ -123,9 +123,11 @@ def approve(
     now_ms = clock()
     if not isinstance(choice, ShareChoice):
         choice = ShareChoice(tuple(choice))
+    # Before the connection is used: a wrong choice must not open a single file.
     chosen, posters = _chosen(review, choice)
     _require_time(review, now_ms)
     met = sync(link, keys)
+    # The review may be hours old. Another doorbell behind the same address has other footage under its ids.
     if met.key != review.device:
         raise OpenError("This is not the device the request was reviewed on.", remedy="Review it again.")
     reply = HybridRecipient.parse(review.request.reply)
@@ -137,6 +139,7 @@ def approve(
     items = wrapper.wrap_each(SEGMENT, map(_file_of, films))
     wrapped_sounds = wrapper.wrap_each(SOUND, map(_file_of, sounds))
     wrapped_posters = wrapper.wrap_each(POSTER, map(_file_of, posters))
+    # All failures at once, and nothing signed: the owner decides again, instead of sharing less than they chose.
     if wrapper.reasons:
         raise CannotShareError(wrapper.reasons, _without(choice, wrapper.failed))
     blobs = [header for _, header in (*items, *wrapped_posters, *wrapped_sounds)]
@@ -184,6 +187,7 @@ def gaps_of(link: DeviceChannel, keys: OwnerKeys, review: RequestReview) -> tupl
     except msgspec.ValidationError as error:
         raise OpenError("The device's answer is malformed.", remedy="Do not use this device.") from error
     window = (review.request.from_s * _MS_PER_S, review.request.to_s * _MS_PER_S)
+    # An altered device could otherwise have the owner sign facts about a time that no one asked about.
     if any(gap.from_ms < window[0] or gap.to_ms > window[1] for gap in found):
         raise OpenError("The device's answer covers more than the requested window.", remedy="Share without --gaps.")
     return found
@@ -365,6 +369,7 @@ def _same_time(
     for each in hidden:
         own = each.record.span
         follows = min(span.end_us, own.end_us) - max(span.start_us, own.start_us) <= _OVERLAP_US
+        # Times of two boots cannot be compared. Films that follow each other share a picture at most, and sounds more.
         if each.is_cut or own.boot != span.boot or (follows and file is not SOUND):
             continue
         for redaction in choice.redactions.of(file, each.id):

@@ -93,6 +93,7 @@ def enrol(
         sync(link, keys)
     shown = ask_enrolment(link)
     before = None if shown is None else _first_seen(shown.encode(), device)
+    # Not an owner yet, so no list of this machine could be signed: it can only answer another owner's invitation.
     if before is not None and keys.card.approver not in {approver.key for approver in before.approvers}:
         return _answer_invitation(link, keys, device, before, recovery_kit)
     wanted = _wanted(
@@ -117,6 +118,7 @@ def enrol(
         return EnrolmentResult(device, before.epoch, (), approvals=before.approvals_needed, recovery=before.recovery)
     _require_one_kind(wanted)
     tests = _propose(link, keys.approval, wanted)
+    # A device that seals to other keys than those it was given sends no test for these.
     if before is None and {keys.name, RECOVERY_NAME} - tests.keys():
         raise OpenError(
             "The device does not prove that it seals footage to your keys.", remedy="Do not use this device."
@@ -189,6 +191,7 @@ def recover(
         before.device_mldsa,
         add=(),
         remove=replaces,
+        # With no other owner left, a list that wants two approvals could never share anything again.
         approvals=2 if before.approvals_needed == 2 and owners else 1,
         nonce=ask_nonce(link),
         now_ms=clock(),
@@ -244,6 +247,7 @@ def _open_tests(
 ) -> EnrolmentResult:
     """Open every test that can be opened here, hand in what was inside, remember what is in force afterwards."""
     identities = [identity for identity in (keys.identity, recovery) if identity is not None]
+    # By recipient, not by name: the device names its tests, and could give another owner's test this owner's name.
     ours = {str(identity.recipient()): identity for identity in identities}
     tokens = {
         name: _token(link.fetch(GetEnrolmentTest(name))[1], ours[recipient], name)
@@ -367,6 +371,7 @@ def _kit_of(keys: OwnerKeys, kit: Path | None, wanted: str) -> AgeIdentity:
 
 
 def _require_kit(identity: AgeIdentity, wanted: str) -> None:
+    # A household may have several printed pages. An old one opens only what was recorded while it was in force.
     if str(identity.recipient()) != wanted:
         raise ConfigurationError(
             f"This recovery kit is {kit_name(str(identity.recipient()))}; the one of this device is "

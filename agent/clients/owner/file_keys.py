@@ -92,10 +92,13 @@ class FileKeyWrapper:
     def _wrap(self, file: StoredFile, each: ChosenFile) -> WrappedKey:
         answer, data = self._link.fetch(file.request(each.id))
         signed = each.signed or record_of(answer.record, each.id, self._device)
+        # The result is thrown away. Opening compares every byte with the record, so a key is wrapped only for footage
+        # that this owner can see.
         file.open(signed, data, self._keys.identities, device=self._device.id)
         assert isinstance(signed.record, SegmentRecord | RecoveredRecord)  # noqa: S101 (`open` has refused others)
         sealed = file.sealed_file(signed.record)
         assert sealed is not None  # noqa: S101 (`open` has refused it)
+        # Only the header is made again. The payload stays as the device has it, and its hash is in the signed item.
         header = rewrap(data[: split(data)], self._keys.identities, [self._reply])
         header_sha256 = hashlib.sha256(header).hexdigest()
         return SealedItem(id=each.id, payload_sha256=sealed.sha256_payload, header_sha256=header_sha256), header
@@ -103,5 +106,6 @@ class FileKeyWrapper:
 
 def seal_text(text: bytes, reply: HybridRecipient) -> str:
     """Returns `text` sealed to the requester, as base64: device and broker cannot read it."""
+    # A new key each time: age's payload key must never seal two texts (c2sp.org/age).
     file_key, nonce = secrets.token_bytes(_SECRET_BYTES), secrets.token_bytes(_SECRET_BYTES)
     return base64.encode(seal_bytes(text, [reply], file_key=file_key, nonce=nonce))

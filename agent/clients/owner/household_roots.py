@@ -59,6 +59,7 @@ def household_roots(link: DeviceChannel, keys: OwnerKeys) -> HouseholdRoots:
     _, lines = link.fetch(ListTrustChanges())
     shown = lines.split(b"\n") if lines else []
     recorded = list(_recorded(entries, known.enrolments_by_sha256))
+    # The last changes of the ledger, without a gap: the device drops only the oldest (`MOST_CHANGES_KEPT`).
     if len(shown) > len(recorded):
         raise _unsigned()
     chosen: dict[str, ChosenRoot] = {}
@@ -94,6 +95,7 @@ def _recorded(entries: Sequence[LedgerEntry], lists: dict[str, Enrolment]) -> It
     owners: Enrolment | None = None
     for each in entries:
         if each.kind is EntryKind.RECIPIENTS_CHANGED:
+            # Of that moment: an owner who was removed may have chosen a root while they were one.
             owners = lists.get(each.subject or "")
             if owners is None:
                 raise _unsigned()

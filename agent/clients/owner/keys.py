@@ -228,6 +228,7 @@ class OwnerKeys:
     def identities(self) -> tuple[AgeIdentity, ...]:
         """The identity of the card, then older ones that open what was recorded before it was made."""
         found = parse_identity_file(self._secret(_IDENTITY, ".txt"))
+        # The card decides which one is the owner's: in a file with older identities, the order is a person's.
         own = [each for each in found if str(each.recipient()) == self.card.recipient]
         if not own:
             raise self._does_not_fit(_IDENTITY)
@@ -237,6 +238,7 @@ class OwnerKeys:
     def approval(self) -> Ed25519PrivateKey:
         """The key that signs an owner's statements."""
         key = load_private_key(self._secret(_APPROVAL, ".pem"))
+        # Files of two backups would sign statements that no device takes, and each refusal would blame the device.
         if (public_key_of(key).text, approval_mldsa(key)) != (self.card.approver, self.card.approver_mldsa):
             raise self._does_not_fit(_APPROVAL)
         return key
@@ -258,6 +260,7 @@ class OwnerKeys:
         card = msgspec.structs.replace(self.card, recovery=recipient)
         files.write(self.folder / OwnerCard.FILE, strictjson.encode(card))
         with files.storage_errors(self.folder / KIT):
+            # After the card: a cut between the two leaves the page under its new name, and `new_kit_is` finds it there.
             (self.folder / NEW_KIT).replace(self.folder / KIT)
             files.sync_folder(self.folder)
         self.card = card

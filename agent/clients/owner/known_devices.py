@@ -93,6 +93,7 @@ class ReviewedOrder(Message, frozen=True):
 
 
 def _newest_of_each(before: dict[str, SeenBundle], now: dict[str, SeenBundle]) -> dict[str, SeenBundle]:
+    # Another client may have seen a newer package meanwhile. What this machine has seen never becomes older.
     older = {root for root, seen in now.items() if root in before and seen.order < before[root].order}
     return {**before, **{root: seen for root, seen in now.items() if root not in older}}
 
@@ -187,6 +188,7 @@ def hash_of_order(segments: Iterable[str]) -> str:
 def _merged(before: KnownDevice, known: KnownDevice, base: KnownDevice | None) -> KnownDevice:
     """Returns `before` with the change from `base` to `known`. Its view of the device becomes no older."""
     if base is not None:
+        # Differences, not values: the other client's change of the roots stays.
         gone = set(base.roots) - set(known.roots)
         stay = [each for each in before.roots if each not in gone]
         ids = {parse_trust_key(each).id for each in stay}  # of two pairs with one id, the first one stays
@@ -199,6 +201,7 @@ def _merged(before: KnownDevice, known: KnownDevice, base: KnownDevice | None) -
         )
         if len(before.enrolments) > len(known.enrolments):
             known = replace(known, enrolments=before.enrolments)
+    # A smaller checkpoint written over a larger one would let the device roll back between the two unnoticed.
     if before.ledger.size > known.ledger.size:
         known = replace(known, checkpoint=before.checkpoint)
     # A root file that is forgotten could be replaced by another one, signed with retired keys.
@@ -248,6 +251,7 @@ class KnownDevices:
         `base`: what the caller read before its change. Only the difference from it is applied then, because another
         client of this owner may have changed something else meanwhile, for example removed a root.
         """
+        # Read and written under one lock: two clients would otherwise each write what the other has not read.
         with self._alone():
             devices = self.devices()
             before = devices.get(known.device_key.id)
@@ -268,6 +272,7 @@ class KnownDevices:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
+        # A separate file: `files.write` replaces the other one, and a lock on it would stay with the old inode.
         lock = self._path.with_name(f".{self._path.name}.lock")
         with files.storage_errors(lock):
             handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)

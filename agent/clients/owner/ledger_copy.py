@@ -40,6 +40,7 @@ def write_copy(folder: Path, view: LedgerView, device: HybridKey, note: str) -> 
     if files.is_there(folder):
         raise ConfigurationError(f"{folder} already exists.", remedy="Choose a new folder.")
     with files.storage_errors(folder):
+        # No `exist_ok`: files of another copy beside these would be read as one.
         folder.mkdir(parents=True)
         (folder / "entries.jsonl").write_bytes(b"".join(encode_entry(entry) + b"\n" for entry in view.entries))
         (folder / "checkpoint.txt").write_text(note, encoding="utf-8")

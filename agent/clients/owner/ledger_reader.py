@@ -38,9 +38,11 @@ def read_ledger(link: DeviceChannel, keys: OwnerKeys) -> LedgerView:
     while len(leaves) < checkpoint.size:
         end = min(len(leaves) + _PAGE, checkpoint.size)
         page = link.ask(GetEntries(len(leaves), end)).entries
+        # A device that stops in the middle is found below by the number of entries.
         if not page:
             break
         leaves += [leaf.encode() for leaf in page]
+    # The whole list at once. A proof for each entry would leave out the ones that the device leaves out.
     if len(leaves) != checkpoint.size or root_of(map(leaf_hash, leaves)) != checkpoint.root:
         raise OpenError(
             f"The entries the device shows are not the {checkpoint.size} of the ledger it signed.",

@@ -83,6 +83,7 @@ class OwnerSession:
         with self._lock:
             if self._error is not None:
                 raise self._error
+            # Never used again in a session: an answer that comes late must not pass for that of another request.
             stream = next(self._streams)
             self._waiting[stream] = waiting
             self._session.send(stream, data, last=True)
@@ -93,6 +94,7 @@ class OwnerSession:
             if self._error is not None:
                 raise self._error
             if not answered:
+                # Otherwise the doorbell would send an answer that no one waits for, over a slow relay.
                 self._session.cancel(stream)
                 self._flush()
                 raise NetworkError("The doorbell does not answer.", remedy=_REMEDY)
@@ -120,6 +122,7 @@ class OwnerSession:
             self._carrier.send(handshake.hello)
             proof, session = handshake.finish(self._first())
             self._carrier.send(proof)
+            # The doorbell's first frame says that it let this key in. Until then a refused key would look like silence.
             match session.receive(self._first()):
                 case SessionEnded(reason=reason):
                     raise _ended(reason)
@@ -164,6 +167,7 @@ class OwnerSession:
                 self._over(_ended(reason))
             case StreamData(stream=stream, data=data, last=last) if (waiting := self._waiting.get(stream)) is not None:
                 waiting.answer += data
+                # A doorbell that was altered must not fill the memory of its owner's computer.
                 if len(waiting.answer) > _LARGEST_BYTES:
                     self._over(
                         NetworkError("The doorbell's answer is too long.", remedy="Install one version on both.")
@@ -183,6 +187,7 @@ class OwnerSession:
 
     def _over(self, error: NetworkError) -> None:
         """Ends every wait. Call it with the lock held."""
+        # The first error says why. Those after it only say that the session is over.
         self._error = self._error or error
         self._session.end(EndReason.CLOSED)
         for each in self._waiting.values():

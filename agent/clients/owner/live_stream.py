@@ -66,10 +66,12 @@ def watch(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_ms) -> It
             overlap_us = until_us - gop.span.start_us if gop.span.boot == boot else 0
             if changes and not gop.continues and overlap_us < _STALE_MS * 1000:
                 changes = False
+            # A recorded part that is sent again would show an empty street while someone is at the door.
             elif overlap_us > 0:
                 if not gop.continues and gop.span.end_us == until_us:
                     continue  # the newest GOP again, with the key of a viewer who has joined
                 raise OpenError("The device repeats an old live picture.", remedy="Inspect the device.")
+            # Only a synchronised clock can be compared with this machine's.
             if gop.span.quality is ClockQuality.SYNCED and clock() - gop.span.end_ms > _STALE_MS:
                 raise OpenError("The device's live picture is too old.", remedy="Compare its clock with yours.")
             follows = gop.span.boot == boot and gop.span.start_us == until_us

@@ -90,6 +90,7 @@ def export_clip(
     for item in clip:
         try:
             segment = source.open(item.id, identities)
+        # Raised on: without the device, every further segment would fail, and the owner would read a page of notes.
         except NetworkError:
             raise
         except DoorwardError as error:
@@ -181,6 +182,7 @@ def _join(
     try:
         return out, _write_video(confined, films, heard, out)
     except FormatError as error:
+        # Two resolutions cannot be one film, for example after the camera was exchanged within an event.
         notes.append(f"written segment by segment: {error.message}")
     first, seconds = None, 0.0
     for number, (film, sound) in enumerate(zip(films, heard, strict=True), 1):
@@ -208,6 +210,7 @@ def _write_video(confined: ConfinedMedia, films: Sequence[bytes], heard: Sequenc
 def _laid_out(out: Path, media: Sequence[bytes | None]) -> Iterator[list[Path | None]]:
     """Each of `media` as a file beside `out`, where the other process finds it, until the end of the block."""
     with files.storage_errors(out):
+        # Beside the result, not in /tmp: opened footage stays on the disk that its owner chose for it.
         folder = tempfile.TemporaryDirectory(prefix=".opening-", dir=out.absolute().parent)
     with folder as name:
         paths: list[Path | None] = []

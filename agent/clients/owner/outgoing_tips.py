@@ -81,6 +81,7 @@ def send_tip(
         Tip,
         now_ms=clock(),
         headers=[header for _, header in (*items, *stills)],
+        # Random: the id is in topics, and any other could be linked to its sender.
         tip=secrets.token_hex(_SECRET_BYTES),
         trust_root=root,
         requester=entry.id,

@@ -131,6 +131,7 @@ class FileRedactor:
         """
         answer, data = self._link.fetch(file.request(each.id))
         signed = each.signed or record_of(answer.record, each.id, self._device)
+        # Compared with its record first: an altered device must not get another film covered and signed.
         opened = file.open(signed, data, self._keys.identities, device=self._device.id)
         record, sealed = signed.record, None
         if isinstance(record, SegmentRecord):
@@ -142,6 +143,7 @@ class FileRedactor:
         captured = opened.media if isinstance(opened, OpenedSegment) else opened
         if not isinstance(captured, bytes):
             raise FormatError("It is neither film nor sound.")
+        # In a process with limits: a network camera made these bytes, and a decoder is what they would attack.
         made = self._media.redact(content.value, captured, redactions, film_length_ms(record.span), exact=exact)
         # The new film is checked before anything is signed: a cover that failed must not leave.
         self._media.check_redacted(content.value, made, redactions, exact=exact)
@@ -157,6 +159,8 @@ class FileRedactor:
             redactions=redactions,
             exact=exact,
         )
+        # A new key. With the captured file's key, the requester could open the captured film, if they ever get its
+        # ciphertext.
         file_key, nonce = secrets.token_bytes(_SECRET_BYTES), secrets.token_bytes(_SECRET_BYTES)
         new = seal_bytes(made + context_box(context), [self._reply], file_key=file_key, nonce=nonce)
         header, payload = new[: split(new)], new[split(new) :]
@@ -164,6 +168,7 @@ class FileRedactor:
             id=record.id,
             payload_sha256=sealed.sha256_payload,
             header_sha256=hashlib.sha256(header).hexdigest(),
+            # The commitment ties the payload to one key: without it, one payload could open to two films.
             redacted=Redacted(payload_sha256=hashlib.sha256(payload).hexdigest(), key=key_commitment(file_key)),
         )
         return RedactedFile(item, header, payload, made)
@@ -362,6 +367,7 @@ def _named(planned: _Planned, seen: RequestReview) -> Sequence[ReviewedSegment]:
 
 def _in_milliseconds(planned: _Planned, length_ms: int) -> Redaction:
     """Returns an entry in the units of the wire, rounded outwards."""
+    # Outwards: a face that shows in the last part of a millisecond is covered, too.
     from_ms = math.floor((planned.from_s or 0) * _MS_PER_S)
     until_ms = length_ms if planned.until_s is None else math.ceil(planned.until_s * _MS_PER_S)
     return Redaction(kind=planned.kind, from_ms=from_ms, until_ms=until_ms, places=tuple(map(_place, planned.places)))

@@ -65,6 +65,7 @@ def learn_route(channel: DeviceChannel, keys: OwnerKeys, ca: str = "") -> RelayR
         password=relay.password,
         ca=ca,
     )
+    # By key: a doorbell that was renamed must not leave a route with an old secret behind.
     routes = [each for each in _load(keys.folder) if each.device != route.device]
     files.write(keys.folder / _FILE, msgspec.json.encode([*routes, route]), secret=True)
     return route

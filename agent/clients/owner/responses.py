@@ -61,6 +61,7 @@ def first_in(
         return None  # the first approver stopped being an owner, so the approval is void
     opened = open_statement(data, Approval.PAYLOAD_TYPE, enrolment.signers)
     approval = strictjson.decode(opened.payload, Approval, limit_bytes=STATEMENT_LIMIT_BYTES)
+    # The second owner signs this approval's hash and nothing else, so all that it says is checked here.
     if (approval.device, approval.request, approval.reply) != (enrolment.device, request_sha256, reply):
         raise OpenError("The approval that the device shows is for something else.", remedy=_REMEDY)
     _require_recorded(approval.segments, _payloads(PartKind.SEGMENT, records))

@@ -243,6 +243,7 @@ def _verified(
 ) -> tuple[FootageRequest, TrustedRequester]:
     """The request and who really asks.  Judged by the owner's clock."""
     request = strictjson.decode(payload, FootageRequest)
+    # By this machine's list and clock. The device's may be altered, or wrong.
     requester = trusted.store.resolve(request.trust_root, request.requester, claimed.key_id, now_ms // 1000)
     if requester is None:
         if request.trust_root in {root.id for root in trusted.unconfirmed}:
@@ -251,8 +252,10 @@ def _verified(
                 remedy="If you or another owner chose it: doorward owner trust add-root KEY.",
             )
         raise OpenError("You do not trust this requester now.", remedy="Deny it, or run: doorward owner trust show.")
+    # Only with the key that the root's list names for this requester.
     envelope.verify(claimed, {requester.key.id: requester.key})
     bounds = requester.limits.applied_to(limits.HARD)
+    # Without a time: the request was within them when it arrived. `check_late` asks below whether that can be.
     over = limits.check(request, bounds, None)
     if request.kind is not requester.kind or over is not None or not requester.may_ask_about(request.area):
         raise OpenError(
@@ -274,6 +277,7 @@ def _segments(
     names = answer.segments
     lines = body.decode("ascii", "replace").splitlines() if body else answer.records
     window = TimeWindow.of_seconds(request.from_s, request.to_s)
+    # A doubled name would give two numbers to one segment, and the owner would think of two.
     if len(names) != len(lines) or len(set(names)) != len(names):
         raise OpenError("The device's records do not match the segments it lists.", remedy="Share nothing.")
     for number, (name, line) in enumerate(zip(names, lines, strict=True), start=1):

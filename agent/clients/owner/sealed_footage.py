@@ -66,12 +66,14 @@ def open_captured(signed: SignedRecord, data: bytes, identities: Sequence[Identi
     record = signed.record
     if not isinstance(record, SegmentRecord | RecoveredRecord):
         raise FormatError("This manifest record is not about a segment.")
+    # Before anything is decrypted: bytes that the device did not sign reach no parser of media.
     _require_signed_bytes(record.file, data, f"segment {record.id}")
     if isinstance(record, SegmentRecord):
         media, context = split_media(open_committed(record, Content.SEGMENT, data, identities))
         agree(record, context, device=device)
         return OpenedSegment(record.id, media, context, signed, whole=True, verified_bytes=len(data))
     opened = open_unrecorded(data, identities)
+    # A file without an end has no context inside. Its header's begin stanza is what ties it to the record.
     if _begin_of(data) != record.begin:
         raise FormatError(f"Segment {record.id} does not begin with the bytes that the device signed.")
     _require_of_device(opened, device)
@@ -86,6 +88,7 @@ def open_unrecorded(data: bytes, identities: Sequence[Identity]) -> OpenedSegmen
     prefix = VerifiedPrefix(io.BytesIO(data), identities)
     plaintext = b"".join(prefix)
     if not prefix.complete:
+        # The last fragment may be torn. Players refuse it, and the ones before it are authentic.
         media = whole_fragments(plaintext)
         return OpenedSegment(begin.segment, media, None, None, whole=False, verified_bytes=prefix.verified_bytes)
     media, context = split_media(plaintext)
@@ -104,6 +107,7 @@ def open_poster(signed: SignedRecord, data: bytes, identities: Sequence[Identity
     record, plaintext = _opened_beside(signed, Content.POSTER, data, identities)
     image, context = split_poster(plaintext)
     agree(record, context, device=device, content=Content.POSTER)
+    # It is shown and written as a picture. An SVG or HTML in its place could run a script in a viewer.
     if not image.startswith(_JPEG):
         raise FormatError(f"The poster of segment {record.id} is not a JPEG.")
     return OpenedPoster(image, context)

@@ -130,6 +130,7 @@ def shared_of(
     begun_ms = begun.utc_ms if begun else None
     answer, sealed = link.fetch(GetApproval(disclosure))
     if not answer.kept:
+        # The newest approval is always kept, so a device without it withholds it. Older ones it may have dropped.
         if yes is next(each for each in reversed(entries) if each.kind in _YES):
             raise _lie("The device does not show the newest approval, which it must keep.")
         return SharedFootage(disclosure, yes.reason or "", None, None, begun_ms, UnlistedReason.KEPT_NO_MORE)
@@ -138,6 +139,7 @@ def shared_of(
         return SharedFootage(disclosure, yes.reason or "", None, None, begun_ms, UnlistedReason.NOT_SEALED_TO_YOU)
     data, second, lines = decode_approval(opened)
     signed = _signed(data, Approval if yes.kind is EntryKind.APPROVED else Tip, met)
+    # The ledger named the approval by its hash when it took effect. Another one of the same owner is not it.
     if signed.sha256 != yes.subject:
         raise _lie("The device shows another approval than the one that the ledger names.")
     chosen = _chosen(signed, yes, entries, met.key)
@@ -198,6 +200,7 @@ def _second(
     signed = _signed(shown, CoApproval, met)
     said = strictjson.decode(signed.payload, CoApproval, limit_bytes=STATEMENT_LIMIT_BYTES)
     expected = (met.key.text, chosen.request, first.sha256)
+    # One key that signs twice is one owner.
     if (said.device, said.request, said.approval) != expected or signed.key_id == first.key_id:
         raise _lie("The second owner's approval that the device shows is for something else.")
     return signed.by
@@ -205,6 +208,7 @@ def _second(
 
 def _signed(data: bytes, kind: type[Approval | Tip | CoApproval], met: SyncedDevice) -> _SignedStatement:
     """`data`, once an owner of this device has signed it, also one who has left since."""
+    # Former owners, too: what they approved has left, and stays on the list.
     keys = met.known.approvers_ever
     try:
         opened = open_statement(data, kind.PAYLOAD_TYPE, keys)

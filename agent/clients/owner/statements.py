@@ -71,6 +71,7 @@ def sign_and_submit(
     begun_s = time.monotonic()
     try:
         return _hand_in(link, keys, met, kind, now_ms, headers, matter)
+    # The nonce of this statement is lower than one that counts already, for example of a second window of this owner.
     except OvertakenError:
         if time.monotonic() - begun_s > _AGAIN_WITHIN_S:
             raise

@@ -86,10 +86,12 @@ def sync(link: DeviceChannel, keys: OwnerKeys) -> SyncedDevice:
             f"This machine has never met the device {key.id}.",
             remedy="If it is yours: doorward owner enrol.  If you expected another, this is not the device you know.",
         )
+    # Owners first: they vouch for the second key, with which the head of the ledger must be signed.
     enrolments = _check_enrolment_chain(link, known)
     require_enrolled(device, known.enrolled)
     ledger, note = ask_checkpoint(link, known.ledger, device)
     grown = replace(known, enrolments=enrolments, checkpoint=note)
+    # Only if it has grown: a disk that takes no write must not matter for a mere look.
     if (ledger.size, enrolments) != (known.ledger.size, known.enrolments):
         # A full disk keeps no owner from a no or a revocation. The next look compares with the state before.
         with suppress(StorageError):
@@ -173,11 +175,13 @@ def _check_enrolment_chain(link: DeviceChannel, known: KnownDevice) -> tuple[str
         return known.enrolments
     new = ask_enrolments(link, after=before.epoch)
     claimed = strictjson.decode(_payload(shown.encode()), Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+    # Both answers must end in one list. Otherwise the device shows different owners to different questions.
     if not new or new[-1] != shown:
         raise _chain_broken(before, claimed)
     previous = known.enrolment_payload
     for each in new:
         try:
+            # Each list is signed by an owner of the one before, so a device alone can add no owner.
             open_enrolment(each.encode(), previous)
         except FormatError as error:
             raise _chain_broken(before, claimed) from error

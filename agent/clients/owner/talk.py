@@ -56,6 +56,7 @@ class FrameWriter:
         self._counter = 0
 
     def seal(self, kind: int, content: bytes = b"") -> bytes:
+        # The counter is the nonce. Two frames under one nonce would reveal their difference (SP 800-38D, 8).
         self._counter += 1
         plain = bytes([kind]) + len(content).to_bytes(2, "big") + content
         head = self._counter.to_bytes(8, "big")
@@ -83,10 +84,12 @@ def speak(
         begins_s = monotonic()
         for at in range(0, len(frames), _PIECE):
             _send(link, session, [writer.seal(_MULAW, each) for each in frames[at : at + _PIECE]])
+            # By the begin, not by the last message: the doorbell's buffer would run empty if the delays added up.
             sleep(max(0.0, begins_s + (at + _PIECE) * _FRAME_S - monotonic()))
         _send(link, session, [writer.seal(_PAUSE)])
         sleep(_HEARD_S)
     finally:
+        # Also after an error: the floor would stay taken for some seconds, and another owner could not talk.
         link.ask(EndTalk(session))
 
 
@@ -107,6 +110,8 @@ def _check_offer(signed: bytes, device: PublicKey, challenge: str, sealed: bytes
     opened = envelope.open_envelope(signed, TalkOffer.PAYLOAD_TYPE, {device.id: device})
     offer = strictjson.decode(opened.payload, TalkOffer)
     hashed = hashlib.sha256(sealed).hexdigest()
+    # The challenge is this client's, so an offer of an earlier conversation, with a key that is known by now, is
+    # refused.
     if (offer.challenge, offer.device, offer.sealed_sha256) != (challenge, device.text, hashed):
         raise OpenError("The doorbell answered another question.", remedy="Try again.")
 

@@ -106,6 +106,7 @@ def add_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock: Cl
     met = sync(link, keys)
     key = parse_trust_key(root)
     met.known.trust.with_root(key)  # before anything is signed
+    # Another owner may have chosen it already. Then only this machine has to remember it.
     if key.text not in link.ask(GetTrust()).roots:
         sign_and_submit(link, keys, met, TrustChange, now_ms=clock(), roots_added=(key.text,))
     # Sync again, so that this machine also stores the ledger entry of the change.
@@ -120,6 +121,7 @@ def remove_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock:
     key = parse_trust_key(root)
     if key.text in link.ask(GetTrust()).roots:
         sign_and_submit(link, keys, met, TrustChange, now_ms=clock(), roots_removed=(key.text,))
+    # Another owner may have removed it at the device. Then it still has to go here, without a statement.
     elif met.known.trust.roots.get(key.id) != key:
         raise ConfigurationError(f"The root {key.id} is not trusted.", remedy="Run: doorward owner trust show.")
     known = sync(link, keys).known
@@ -147,6 +149,7 @@ def offer_bundle(
     Without `shown`, no owner was asked, and it is submitted for the doorbell's present place."""
     store = trust_state(link, keys).store
     grown, _, change = _accepted(store, data, clock() // 1000)
+    # The cell in which the owner was shown the changes: elsewhere, the same package lets other requesters ask.
     link.ask(SubmitBundle(cell=store.cell if shown is None else shown.cell), body=data)
     known = sync(link, keys).known
     # The bundles alone: another client of this owner may have removed a root since `grown` was read.
