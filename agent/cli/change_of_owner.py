@@ -38,6 +38,7 @@ _CHUNK = 1 << 16
 _MOST_BYTES = 1 << 30
 _LEAST_BYTES = 1 << 20
 _OWN = ("device.key", "push.json")
+_JOURNAL = "journal.sqlite"
 _PAGE = "page"
 _PLAIN = re.compile(r"manifest\.[0-9]+(\.part)?|recorder\.sqlite(-wal)?")
 """Plain files that show recording times. They are overwritten; the sealed files are too many for that."""
@@ -148,24 +149,29 @@ def restore(config: Path, archive: Path) -> None:
             else "This is not a doorbell's backup: it has no key.",
             remedy="Use the output of 'doorward owner open-backup'.",
         )
+    # Parsed before anything is written: half a doorbell could neither run nor be restored again.
+    text = found["doorward.toml"].decode("utf-8-sig", "replace") if "doorward.toml" in found else None
+    if text is not None:
+        parse(text, config)
     files.make_folder(folder.root)
     with files.storage_errors(folder.root), PrivilegedFolder(folder.root) as own:
-        if "journal.sqlite" in own.names():
+        if _JOURNAL in own.names():
             raise ConfigurationError(
                 f"{folder.root} has a journal: this machine is already a doorbell.",
                 remedy="To make it the doorbell of the archive, run sudo doorward reset, which removes its keys, trust "
                 "and footage permanently. Then restore.",
             )
-        _put_own(own, found)
-    for name in _BESIDE:
-        if (content := found.get(f"beside/{name}")) is not None:
-            target = config.parent / name
-            files.make_folder(target.parent)
-            files.write(target, content, secret=True)
-    if "doorward.toml" in found:
-        text = found["doorward.toml"].decode("utf-8-sig", "replace")
-        parse(text, config)
-        files.write(config, text.encode(), like=config)
+        _put_own(own, {name: content for name, content in found.items() if name != f"own/{_JOURNAL}"})
+        for name in _BESIDE:
+            if (content := found.get(f"beside/{name}")) is not None:
+                target = config.parent / name
+                files.make_folder(target.parent)
+                files.write(target, content, secret=True)
+        if text is not None:
+            files.write(config, text.encode(), like=config)
+        # Last, because it says that this machine is a doorbell: after a cut, the same restore goes on to the end.
+        if f"own/{_JOURNAL}" in found:
+            own.put(_JOURNAL, found[f"own/{_JOURNAL}"])
     # The restored configuration may use a page or pins that this machine's units do not allow yet.
     say(f"This machine is that doorbell again.  Next:  {'sudo doorward apply' if folder.divided else 'doorward run'}")
 
@@ -293,7 +299,7 @@ def _own_files(folder: StateFolder) -> Iterator[tuple[str, bytes]]:
     from agent.custodian.journal_sqlite import copy_for_backup
 
     with as_owner_of(folder.root), PrivilegedFolder(folder.root) as own:
-        yield "journal.sqlite", copy_for_backup(folder.journal)
+        yield _JOURNAL, copy_for_backup(folder.journal)
         names = own.names()
         for name in _OWN:
             if name in names:
@@ -308,7 +314,7 @@ def _is_ours(name: str) -> bool:
     top, _, inner = name.partition("/")
     if top == "own":
         folder, _, file = inner.rpartition("/")
-        return inner in (*_OWN, "journal.sqlite") or (folder == _PAGE and file not in ("", ".", ".."))
+        return inner in (*_OWN, _JOURNAL) or (folder == _PAGE and file not in ("", ".", ".."))
     return name == "doorward.toml" or (top == "beside" and inner in _BESIDE)
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -22,9 +23,10 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.config import load
 from agent.core.requests import RESTORED
 from agent.custodian.state_folder import StateFolder
-from agent.errors import OpenError
+from agent.errors import OpenError, StorageError
 from agent.ipc.control_client import DeviceLink
 from agent.ipc.control_operations import GetDevice, GetStatus
+from agent.platform import files
 from agent.platform.sqlite_snapshot import open_snapshot
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.solo import Solo
@@ -146,6 +148,34 @@ def test_the_archive_is_looked_at_before_anybody_is_told_to_reset(
         tar.addfile(tarfile.TarInfo("own/device.key"), io.BytesIO())
     assert run(doorward, ["restore", "--config", str(config), str(tmp_path / "right.tar")]) == 2
     assert "removes its keys, trust and footage permanently" in capsys.readouterr().err
+
+
+def test_a_restore_that_fails_can_be_repeated(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal says that this machine is a doorbell. A restore that had written it could not be run again."""
+
+    def archive(settings: str) -> str:
+        with tarfile.open(tmp_path / "opened.tar", "w") as tar:
+            for name, content in (("own/device.key", b"k"), ("own/journal.sqlite", b"j"), ("doorward.toml", settings)):
+                data = content if isinstance(content, bytes) else content.encode()
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+        return str(tmp_path / "opened.tar")
+
+    folder, before = StateFolder(load(config).device.state_dir), config.read_text()
+    key = (folder.root / "device.key").read_bytes()
+    assert run(doorward, ["restore", "--config", str(config), archive("[device]\nnam = 'Door'\n")]) == 2
+    assert ((folder.root / "device.key").read_bytes(), config.read_text()) == (key, before)
+    right, write = archive(before + "# restored\n"), files.write
+    full = mock.Mock(side_effect=StorageError("The disk is full."))
+    monkeypatch.setattr(files, "write", lambda path, *a, **k: (full if path == config else write)(path, *a, **k))
+    assert run(doorward, ["restore", "--config", str(config), right]) == 5
+    assert not folder.journal.exists()
+    monkeypatch.undo()
+    assert run(doorward, ["restore", "--config", str(config), right]) == 0
+    assert (folder.journal.read_bytes(), config.read_text()) == (b"j", before + "# restored\n")
 
 
 @pytest.mark.parametrize(
