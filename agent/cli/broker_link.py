@@ -56,6 +56,7 @@ def enrol_doorbell(config: Path, folder: Path, ticket: Path) -> str | None:
     files.make_folder(folder)
     request = enrolment_request(folder / "device.key", device, lambda tls_key: device_proof(key, tls_key))
     made = enrol(read, request)
+    # The broker reads its rights from this name. Another name would be another doorbell's topics.
     if [each.value for each in made.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] != [device]:
         raise ConfigurationError(
             f"The certificate is not for this doorbell, {device}.", remedy="Ask the broker's operator for a new ticket."
@@ -88,9 +89,11 @@ def put_broker(config: Path, folder: Path, broker: BrokerCredentials) -> None:
             f'\n[broker]\nhost = "{broker.host}"\nport = {broker.port}\nca = "{folder / "ca.pem"}"\n'
             f'certificate = "{folder / "device.pem"}"\nkey = "{folder / "device.key"}"\n'
         )
+        # Tried as text: a configuration that would not load must not replace the one that does.
         parse(text, config)
     for name, content in (("ca.pem", broker.authority), ("device.pem", broker.certificate)):
         files.write(folder / name, content, secret=True)
+    # Last: from here on the uplink would look for the certificates.
     files.write(config, text.encode(), like=config)
 
 

@@ -104,6 +104,7 @@ def seal_backup(config: Path) -> SealedBackup:
     from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, read_statement
 
     folder = StateFolder(load(config).device.state_dir)
+    # From the running custodian, which has verified the list: a file could name other owners.
     with DeviceLink(folder.control) as link:
         enrolment = link.ask(GetEnrolment()).envelope
     if enrolment is None:
@@ -136,6 +137,8 @@ def restore(config: Path, archive: Path) -> None:
     folder = StateFolder(load(config).device.state_dir)
     try:
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            # Into memory: a name with ".." or a link in the archive cannot reach a file, and each name is checked
+            # below.
             members = {member.name: tar.extractfile(member) for member in tar if member.isfile()}
             found = {name: file.read() for name, file in members.items() if file is not None}
     except tarfile.TarError as error:
@@ -216,6 +219,7 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
     if not yes:
         confirm("Permanently remove this doorbell's keys, trust and footage?")
     folder.claim()  # a doorbell that runs would write on
+    # Read before it is removed, because it signs the receipt as its last act.
     key = _key_of(folder)
     sealed = _count_sealed(folder.vault)
     device = "unknown: its key could not be read" if key is None else public_key_of(key).text
@@ -283,6 +287,7 @@ def _archive(folder: StateFolder, config: Path) -> Iterator[bytes]:
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, data in sorted(held.items()):
             member = tarfile.TarInfo(name)
+            # No user and no time: the archive must not tell when which file was changed.
             member.size, member.mode = len(data), 0o600
             tar.addfile(member, io.BytesIO(data))
     # Padded to a power of two, because a journal's length tells the keeper of the backups that requests came. A tar
@@ -346,6 +351,7 @@ def _remove_everything(folder: StateFolder, config: Path) -> list[str]:
     roles = [folder.vault, folder.outbox, folder.recorders_index.parent] if folder.divided else []
     inner = () if folder.divided else (folder.vault.name, folder.outbox.name)
     with PrivilegedFolder(folder.root) as own:
+        # Keys first: if the power goes now, what is left opens and signs nothing.
         left += own.clear(overwrite=True, keep=inner, first=(*_OWN, _PAGE))
         for name in inner:
             left += _empty(own, name)

@@ -73,6 +73,7 @@ def examine(config: Path) -> Iterator[Finding]:
     yield finding
     if configuration:
         status = status_here(configuration)
+        # A camera has one reader. Opening it here would end the recording, or report it as busy.
         in_use = camera_in_use(status, configuration)
         yield from _guarded("camera", lambda: iter([in_use]) if in_use else check_camera(configuration.camera))
         yield from _guarded("encoder", lambda: check_encoder(configuration.camera))

@@ -36,8 +36,10 @@ def enrol(ticket: BrokerTicket, request: bytes) -> x509.Certificate:
     place = f"{ticket.host}:{ticket.port}"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    # Python's own default contexts have it since 3.13 (RFC 5280). This one must not depend on the version.
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     try:
+        # This authority alone. One of the system's could vouch for a server that collects tokens.
         context.load_verify_locations(cadata=ticket.authority)
     except (ssl.SSLError, ValueError) as error:
         raise ConfigurationError("The ticket's authority is not a certificate.", remedy="Get a new ticket.") from error
@@ -70,6 +72,7 @@ def _headers(token: str) -> dict[str, str]:
 
 def _refusal(status: int, body: bytes, place: str) -> ConfigurationError | NetworkError:
     text = body.decode(errors="replace")[:_LONGEST_REASON]
+    # A server's words go to a terminal, and must not move its cursor or fill it.
     said = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
     if status >= _FAULT_OF_SERVER:
         return NetworkError(f"{place} could not sign: {said}", remedy="Read its log. Then try again.")

@@ -143,6 +143,7 @@ class LazyGroup(Group):
         if cmd_name not in self._lazy:
             return super().get_command(ctx, cmd_name)
         module, _, attribute = self._lazy[cmd_name].target.partition(":")
+        # Only now: `doorward --help` on a small board would otherwise import cameras and cryptography for seconds.
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)  # noqa: S101 (a wrong line in the table, caught by a test)
         return command
@@ -189,6 +190,7 @@ def run(tool: click.Command, arguments: Sequence[str] | None = None) -> int:
         return 0
     except DoorwardError as error:
         _trace(invocation)
+        # The usual cause is a missing sudo, and the error's own remedy would lead elsewhere.
         if isinstance(error.__cause__, PermissionError) and error.__cause__.filename:
             return _say_not_permitted(error.__cause__)
         _say_error(error.message, error.remedy or _of_class(_REMEDIES, error, _BUG_REMEDY))
@@ -221,6 +223,7 @@ def _say_not_permitted(error: PermissionError) -> int:
 def _of_class(
     table: Mapping[type[DoorwardError], _JsonValue], error: DoorwardError, otherwise: _JsonValue
 ) -> _JsonValue:
+    # The nearest class: a subclass of an error keeps the status of its parent.
     return next((table[kind] for kind in type(error).__mro__ if kind in table), otherwise)
 
 

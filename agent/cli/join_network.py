@@ -92,6 +92,7 @@ def join_network(run_: Path, etc: Path, connections: Path, take_card: bool, boot
     by_card = _code_in(run_ / "card" / "code")
     if by_card is not None:
         _join_by_card(by_card, run_, etc, connections)
+    # Before the code is looked at: the owner may have come while it was on its way.
     if (run_ / "setup" / "owned").exists():
         files.write(etc / OWNED, b"This doorbell has an owner. No QR code changes its network.\n")
         (run_ / "setup" / "owned").unlink(missing_ok=True)
@@ -148,6 +149,7 @@ def _take_card(boot: tuple[Path, ...], run_: Path, known: Path) -> None:
         click.echo("This set-up code was taken before; nothing is changed.")
         _tell_card(folder, card_report.USED_BEFORE)
         return
+    # Noted before it is used: after a power cut in between, the code does not count a second time.
     files.write(known, "\n".join([*before[-100:], code.id, ""]).encode(), secret=True)
     waiting.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     files.write(waiting.with_name(_FOLDER), os.fsencode(folder))
@@ -235,6 +237,7 @@ def _join(code: SetupCode, etc: Path, connections: Path) -> SetupState:
         return SetupState.JOINED
     _set_country(code.country, etc)
     path = connections / f"{_CONNECTION}.nmconnection"
+    # A wrong password in a new code must not cost the network that works.
     before = files.read_if_there(path, _MOST_KEYFILE_BYTES)
     files.write(path, keyfile(code).encode(), secret=True)
     _run("nmcli", "connection", "load", str(path))
@@ -267,6 +270,7 @@ def keyfile(code: SetupCode) -> str:
 def _escaped(value: str) -> str:
     """As GKeyFile reads a string: only a backslash and spaces at the beginning mean anything in printable ASCII."""
     text = value.replace("\\", "\\\\")
+    # GKeyFile drops leading spaces, and they may belong to the password.
     bare = text.lstrip(" ")
     return "\\s" * (len(text) - len(bare)) + bare
 
@@ -332,6 +336,7 @@ def _report(path: Path, code: SetupCode, state: SetupState) -> None:
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
     """Runs a program of the system, without a shell. A program that is missing fails like one that refuses."""
+    # The words of `_FAULTS` are compared with nmcli's answers, which it translates otherwise.
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     try:
         return subprocess.run(  # noqa: S603 — our own words; the only one from outside is a country of two letters

@@ -34,6 +34,7 @@ def keep_backup(config: Path, sealed: bytes, now: datetime.datetime | None = Non
         raise ConfigurationError(
             f"{config} does not say where backups go.", remedy="Give a file, or add [backup] with a folder."
         )
+    # It is never created: an unmounted stick would be an empty folder on the card that a backup is to survive.
     if not files.is_folder(wanted.folder):
         raise StorageError(
             f"{wanted.folder} is not there, so there is no new backup.",

@@ -103,6 +103,7 @@ def certificate(config: Path, key: Path, chain: Path) -> None:
     state = StateFolder(configuration.device.state_dir)
     if not state.page.is_dir():
         raise ConfigurationError(f"The page of {domain} has not run yet.", remedy="Start the doorbell first.")
+    # The custodian owns this folder. Root must not follow a link that a taken one has put there.
     with PrivilegedFolder(state.root) as own, own.inside(state.page.name) as folder:
         folder.put(FILE, data)
     say(f"The page shows the certificate of {domain} within seconds.")

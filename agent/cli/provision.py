@@ -87,6 +87,7 @@ def _passwords(fleet: Fleet, folder: Path) -> dict[str, str]:
             raise ConfigurationError(
                 f"{path} is not text.", remedy="Write the password or token into it, and nothing else."
             ) from error
+        # Two files may hold one password, which the fleet file cannot show.
         twin = next((name for name, other in found.items() if other == password), None)
         if twin is not None:
             raise ConfigurationError(
@@ -125,6 +126,7 @@ def take_bundle(bundle: Path | None, etc: Path) -> None:
     if found.broker_password is not None:
         files.write(etc / "tls" / "broker.password", f"{found.broker_password}\n".encode(), secret=True)
     files.write(etc / "trust-report.txt", report.encode(), secret=True)
+    # After the files that it names: a cut in between must not leave a configuration that cannot run.
     files.write(etc / "doorward.toml", found.configuration.encode(), like=etc / "doorward.toml")
     # The secrets of another broker: the new configuration does not use them, and a thief of the card could.
     for name in ("broker.password",) if found.broker_password is None else ("device.pem", "device.key"):

@@ -123,6 +123,7 @@ def _record(recording: Solo | RecorderRole) -> None:
     """Records until the camera ends. If it was not stopped and no restart is wanted, the rest goes on without it."""
     from agent.ports import CameraEnd
 
+    # A film from a file ends. Owners must still be able to look at what it recorded.
     if recording.record() is not CameraEnd.STOPPED and recording.recorder.wanted is None:
         recording.wait()
 
@@ -154,6 +155,7 @@ def _uplink(outbox: Path, runtime_dir: Path) -> None:
     from agent.platform import logs
     from agent.uplink.uplink_process import UplinkRole
 
+    # Without the configuration, which holds the place of the door. The custodian tells the uplink what it needs.
     logs.set_up(LogConfig())
     path, users = runtime_dir / "uplink" / "custodian.sock", uids_of("doorward-custodian")
     custodian = RpcClient(path, users)

@@ -74,6 +74,7 @@ def _settings(text: bytes) -> Iterator[str]:
     try:
         tables = tomllib.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError):
+        # Without its text, not even the line with the mistake: a password may be in it.
         yield "The configuration is not TOML."
         return
     yield from settings_lines(tables, keys, words)
@@ -110,6 +111,7 @@ def _findings(config: Path, text: bytes) -> Iterator[str]:
     from agent.core.support_file import foreign_words, plain_finding
 
     keys, choices = _vocabulary()
+    # All words of the configuration that are not its vocabulary: names, hosts and places of a household.
     words = foreign_words(text.decode(errors="replace"), keys | choices)
     for finding in examine(config):
         yield f"{finding.health.value:5} {finding.subject}: {plain_finding(finding.message, words)}"

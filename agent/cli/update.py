@@ -168,6 +168,7 @@ def _step_again() -> None:
     if looks < _MOST_LOOKS:
         os.environ[_LOOKS] = str(looks + 1)
         program = str(_folders().opt / "current" / "bin" / "doorward")
+        # `current` may lead to another version by now. Its own code must do the next step.
         os.execv(program, [program, "update", "step"])  # noqa: S606 (fixed words, root's own folder)
 
 

@@ -327,6 +327,8 @@ def repair(config: Path, as_json: bool) -> None:
         folder.claim()
         try:
             key = folder.device_key()
+            # After the key was read: without it the vault could not be signed again, and the index would be gone for
+            # nothing.
             index.clear()
             mldsa_key = folder.device_secret().mldsa_key()
             second = SecondSigner(MldsaPublicKey.of(mldsa_key).text, mldsa_key.sign)
@@ -458,6 +460,7 @@ def _progress(verb: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def _opened(config: Path) -> Iterator[tuple[VaultReader, PublicKey, MldsaPublicKey]]:
     """The vault, read-only, and the device's keys: it works beside a running device, and on a stopped one."""
+    # A copy of the index: the running recorder has locked its own.
     with _parts(config, copied=True) as (folder, store, log, index):
         with as_self():  # the key is another role's
             device, mldsa = public_key_of(folder.device_key()), MldsaPublicKey.of(folder.device_secret().mldsa_key())

@@ -39,6 +39,7 @@ def request_limits(requests: RequestsConfig) -> RequestLimits:
 def relay_files(configuration: Configuration) -> tuple[str, str, str]:
     """Returns authority, certificate and key for the relay: its own, or those of [broker]."""
     remote, broker = configuration.remote, configuration.broker
+    # All three of one section: a key of the relay with a certificate of the broker would fail at each handshake.
     section = remote if remote is not None and remote.ca is not None else broker
     assert section is not None  # noqa: S101 — checked when the configuration was read
     return str(section.ca), str(section.certificate), str(section.key)
@@ -58,6 +59,7 @@ def page_facts(configuration: Configuration, file: Configuration, settings: Sett
         "file": _values(file),
         "by_owner": [key for key, is_owners in sources(settings).items() if is_owners],
         "segment_s": file.clips.segment_s,
+        # The host alone. Certificates, user and password of the link are no business of a browser.
         "broker": file.broker.host if file.broker else None,
         "alerts": file.alerts is not None,
         "masks_by": "camera" if file.camera.kind is CameraKind.RTSP else "doorbell",

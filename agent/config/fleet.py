@@ -231,6 +231,7 @@ def load_fleet(path: Path) -> tuple[Fleet, str | None]:
         authority = read_text(path.parent / fleet.broker.ca)
     except ConfigurationError as error:
         raise _about_authority(path, text, error.message) from error
+    # An installer may name the file with the authority's key, and each card would then carry it.
     if not authority.lstrip().startswith("-----BEGIN CERTIFICATE-----") or _SECRETS.search(authority):
         raise _about_authority(path, text, f"{fleet.broker.ca} must be one certificate and nothing else.")
     return fleet, authority
@@ -260,6 +261,7 @@ def _cross_field_errors(fleet: Fleet) -> Iterator[CrossFieldError]:
         yield from _wires(number, camera)
         yield from _left_out(number, camera)
         try:
+            # As the doorbell will read it, so an error shows here and not at a door.
             configuration = parse(_toml(_tables(fleet, camera)), Path("/etc/doorward/doorward.toml"))
         except ConfigurationError as error:
             place, _, said = error.message.partition(": ")
@@ -356,6 +358,7 @@ def bundles(fleet: Fleet, authority: str | None, passwords: Mapping[str, str] | 
 
 
 def bundle_bytes(bundle: DeviceBundle) -> bytes:
+    # Sorted, so that the same file gives the same bytes, and an installer can compare two bundles.
     return json.dumps(msgspec.to_builtins(bundle), indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
@@ -373,6 +376,7 @@ def parse_bundle(data: bytes, source: Path) -> tuple[DeviceBundle, Configuration
         remedy = "A bundle cannot contain this. Make it with doorward provision."
         return _inside(placed(source, line, key, message, remedy), source, line_of("configuration"))
 
+    # A card can be read by each computer that it is put into.
     if secret := _SECRETS.search(text):
         line = text.count("\n", 0, secret.start()) + 1
         raise inside(line, places.key(line), "it contains a private key.")
@@ -395,6 +399,7 @@ def parse_bundle(data: bytes, source: Path) -> tuple[DeviceBundle, Configuration
 
 def _read_bundle(data: bytes, source: Path) -> tuple[DeviceBundle, Callable[[str], int]]:
     """The JSON of it, and in which line each of its keys stands."""
+    # A card is written by anyone who holds it, and root reads this at the first boot.
     if len(data) > _MOST_BUNDLE_BYTES:
         raise _no_bundle(source, data[:_MOST_BUNDLE_BYTES], f"here it passes {_MOST_BUNDLE_BYTES >> 10} KiB")
     try:

@@ -51,6 +51,7 @@ def effective(configuration: Configuration, settings: Settings | None) -> Config
     if settings.max_age_days is not None:
         vault = replace(vault, max_age_days=min(vault.max_age_days, settings.max_age_days))
     if settings.quiet is not None and alerts is not None:
+        # Only with [alerts]: quiet hours without a channel would have nothing to keep silent.
         alerts = replace(
             alerts, quiet=(time_of_day(settings.quiet.begins_minute), time_of_day(settings.quiet.ends_minute))
         )
@@ -69,6 +70,7 @@ def violated_limit(configuration: Configuration, settings: Settings) -> tuple[st
         if wanted is not None and wanted > most:
             message = f"The doorbell's configuration allows at most vault.{key} = {most}."
             return message, "Choose less, or ask its operator to raise it."
+    # On the result, not on the statement: a mask may fit the file's camera or not.
     found = next(household_cross_field_errors(effective(configuration, settings)), None)
     return None if found is None else (found.message[0].upper() + found.message[1:], found.remedy)
 

@@ -60,11 +60,13 @@ class Places:
 
     def _begin(self, path: KeyPath, number: int) -> None:
         for length in range(1, len(path) + 1):
+            # The first place counts: a table that is named again further below is still found where it begins.
             self._lines.setdefault(path[:length], number)
         self._begun.append((number, path))
 
     def _enter(self, names: tuple[str, ...], *, is_array: bool) -> None:
         if is_array:
+            # `[[zones]]` twice is zones[0] and zones[1].
             self._tables[names] = self._tables.get(names, -1) + 1
         path: list[str | int] = []
         for depth, name in enumerate(names, start=1):
@@ -86,6 +88,7 @@ class Places:
                 self._skip_value(rest[token.end() :])
                 return
             self._depth += (token[0] in ("[", "{")) - (token[0] in ("]", "}"))
+        # A text that is no TOML may close more than it opens. The lines after it must still be found.
         self._depth = max(self._depth, 0)
 
 

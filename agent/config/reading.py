@@ -64,6 +64,8 @@ def read_text(path: Path, absent: str = _ABSENT) -> str:
     file."""
     try:
         with path.open("rb") as file:
+            # One byte more than allowed, to tell a file of that size from a longer one. A file in /proc has no size to
+            # ask for.
             data = file.read(_MAX_BYTES + 1)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -75,6 +77,7 @@ def read_text(path: Path, absent: str = _ABSENT) -> str:
         remedy = "Check that it is the right file."
         raise placed(path, line, Places(before).key(line), "the file exceeds 1 MiB here.", remedy)
     try:
+        # Editors on Windows write a byte order mark, which TOML does not know.
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode()
@@ -94,6 +97,7 @@ def convert(text: str, source: Path, kind: type[_Kind], contradicting: CheckFiel
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         line = _line_of(error, text)
+        # tomllib names the second place. A person looks for the first one as well.
         if _TWICE.match(str(error)) and places.line(places.key(line)) < line:
             key = places.key(line)
             message = f"this key appears twice, first in line {places.line(key)}."
@@ -105,6 +109,7 @@ def convert(text: str, source: Path, kind: type[_Kind], contradicting: CheckFiel
     except msgspec.ValidationError as error:
         key, message, remedy = explain_refusal(str(error), tables, kind)
         raise placed(source, places.line(key), key, message, remedy) from error
+    # One at a time: the remedy of the first may end the others.
     problem = next(contradicting(converted), None)
     if problem:
         raise placed(source, places.line(problem.key), problem.key, problem.message, problem.remedy)
@@ -195,8 +200,10 @@ def explain_refusal(said: str, tables: dict[str, Any], whole: Any) -> tuple[KeyP
     if user := _UNKNOWN_USER.match(said):
         return key, f"'{user[1]}' names the home of a user who does not exist here.", "Give the whole path."
     value, kind = _value_at(tables, key), _type_at(key, whole)
+    # `[[camera]]` in place of `[camera]` is a list for TOML, and the words for a list would mislead.
     if isinstance(value, list) and _is_section(kind):
         return key, "this section can be there once only.", f"Write [{_dotted(key)}], with single brackets."
+    # An error goes to logs and to people who help, so it must not quote a password.
     shown = "this value" if _is_secret(value, kind) or not isinstance(value, str | int | float) else _short(value)
     return key, f"{shown} does not fit.", f"Give {_wanted(kind)}.{_unit(key, kind)}"
 
@@ -216,6 +223,7 @@ def _unit(key: KeyPath, kind: Any) -> str:
 
 def _is_secret(value: object, kind: Any) -> bool:
     """Returns whether `value` may hold a password: because of the expected type, or because it is an address."""
+    # By its look as well: a password may stand in an address, under a key that holds none by its type.
     return _bears_secret(kind) or (isinstance(value, str) and ("://" in value or "@" in value))
 
 

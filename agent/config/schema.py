@@ -58,6 +58,7 @@ def _plain_struct(kind: type[msgspec.Struct]) -> Any:
         wanted = _plain(hints[each.name])
         if each.required:
             fields.append((each.name, wanted))
+        # msgspec shares no mutable default, so a section has a factory.
         elif each.default is msgspec.NODEFAULT:
             fields.append((each.name, wanted, msgspec.field(default_factory=wanted)))
         else:

@@ -685,6 +685,7 @@ def _camera(camera: CameraConfig) -> Iterator[CrossFieldError]:
         )
     if camera.kind is CameraKind.FILE and camera.path is None:
         yield CrossFieldError(("camera", "path"), "a camera of kind 'file' has no file.", 'Give path = "footage.mp4".')
+    # 4:2:0 has one colour value for four pixels, so half a pair is left at an odd side.
     if camera.size[0] % 2 or camera.size[1] % 2:
         even = [side + side % 2 for side in camera.size]
         yield CrossFieldError(
@@ -695,6 +696,8 @@ def _camera(camera: CameraConfig) -> Iterator[CrossFieldError]:
 def _board(configuration: Configuration) -> Iterator[CrossFieldError]:
     """Finds modes that the named board cannot record. A network camera's stream is stored unchanged."""
     camera, name = configuration.camera, configuration.board.profile
+    # With "auto" the file may be checked on another machine. The recorder then reduces the size to what its board can
+    # do.
     if name in (BoardName.AUTO, BoardName.OTHER) or camera.kind not in (CameraKind.PI, CameraKind.USB):
         return
     (width, height), board = camera.size, board_named(name)
@@ -738,6 +741,7 @@ def _area(corners: tuple[tuple[float, float], ...]) -> float:
     edges = [
         (begin, end, 1) if begin[1] < end[1] else (end, begin, -1)
         for begin, end in zip(corners, corners[1:] + corners[:1], strict=True)
+        # A level edge encloses nothing between two heights.
         if begin[1] != end[1]
     ]
     heights = {y for _x, y in corners}
@@ -889,6 +893,7 @@ def _page(page: PageConfig, doorbell: str) -> Iterator[CrossFieldError]:
             except ValueError:
                 yield CrossFieldError(("page", key), f"'{text}' is not an address.", 'Write it like "192.168.1.20".')
                 continue
+            # The page must not be reachable from the internet. `0.0.0.0` and `::` mean all addresses of this machine.
             if not (is_local(address) or (key == "host" and address.is_unspecified)):
                 yield CrossFieldError(
                     ("page", key),
@@ -956,6 +961,7 @@ def _witness(witness: WitnessConfig) -> Iterator[CrossFieldError]:
 
 
 def _alerts(alerts: AlertsConfig) -> Iterator[CrossFieldError]:
+    # A visitor does not wait for an evening's summary.
     if AlertKind.BUTTON in alerts.digest:
         yield CrossFieldError(
             ("alerts", "digest"), "a press of the button cannot wait for the digest.", "Remove 'button' from it."

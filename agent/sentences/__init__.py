@@ -61,6 +61,7 @@ class _Pattern:
 
     def values(self, text: str) -> tuple[str, ...] | None:
         """Returns the values in the text; None if it is another sentence."""
+        # Cheap, and rules out nearly all of a thousand patterns before one is compiled.
         if not text.startswith(self._pieces[0]) or not text.endswith(self._pieces[-1]):
             return None
         found = _expression(tuple(self._pieces)).fullmatch(text)
@@ -94,6 +95,7 @@ class Catalogue:
     def _find(self, text: str) -> tuple[int, str]:
         """Returns the translation with the fewest characters that stay as they are, and their number."""
         best = min(self._whole(text), (len(text) + _UNKNOWN, text))
+        # A bound: each break is tried with each continuation.
         for each in list(_BREAK.finditer(text))[:_MOST_BREAKS]:
             first = min(self._whole(text[: each.start()]), (each.start() + _UNKNOWN, text[: each.start()]))
             if first[0] < best[0]:
@@ -121,6 +123,7 @@ class Catalogue:
 
         Words of others, for example of a parser, are a value like any other: the sentence around them is known.
         """
+        # A short value may look like a sentence by chance, for example the name of a doorbell.
         if len(value) > _LONG and " " in value and (found := self._translated(value))[1] != value:
             return found
         return len(value), value

@@ -139,6 +139,7 @@ def _captures(device: Path) -> bool:
     except OSError:
         return False
     *_, capabilities, device_capabilities, _, _, _ = _CAPABILITY.unpack(answer)
+    # V4L2, VIDIOC_QUERYCAP: `capabilities` is of the whole device, and its metadata node captures no pictures.
     here = device_capabilities if capabilities & _HAS_DEVICE_CAPS else capabilities
     return bool(here & _VIDEO_CAPTURE)
 
@@ -188,6 +189,7 @@ def check_encoder(camera: CameraConfig) -> Iterator[Finding]:
     description = describe(width_px, height_px, camera.fps, widest_px=width_px, live=False)
     try:
         encoder = H264Encoder(description, settings)
+        # CPU time of this thread: other work on the board must not count.
         began = time.thread_time()
         for number, picture in enumerate(_pictures(width_px, height_px)):
             encoder.encode(picture, BootNs(number * NS_PER_S // camera.fps))

@@ -18,6 +18,7 @@ def check_clock(moment: ClockReading) -> Iterator[Finding]:
     """Judge a reading of the clocks."""
     shown = datetime.datetime.fromtimestamp(moment.utc_ns / NS_PER_S, datetime.UTC)
     says = f"{shown:%Y-%m-%d %H:%M:%S} UTC"
+    # No copy of this program ran before: the clock was never set, whatever it says of itself.
     if shown.year < _FIRST_YEAR:
         yield bad("clock", f"It shows {says}, which is impossible.", _REMEDY)
     elif moment.quality is ClockQuality.SYNCED:

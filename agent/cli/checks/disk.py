@@ -52,6 +52,7 @@ def _write_and_sync(folder: Path) -> float:
     with tempfile.TemporaryFile(dir=folder) as probe:
         probe.write(os.urandom(_PROBE_BYTES))
         probe.flush()
+        # Without it only the cache would be measured. A worn card shows here.
         os.fsync(probe.fileno())
     return time.monotonic() - began
 
