@@ -187,7 +187,6 @@ def next_transition(state: RequestState, event: Event) -> Transition:
         raise RequestError(
             f"This request is {state.value}: '{event.value}' no longer applies.",
             remedy="Nothing was changed." if state.ended else "Look at it again with 'doorward requests'.",
-        # The KeyError would show only names of the table to a reader of the traceback.
         ) from None
 
 

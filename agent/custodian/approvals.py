@@ -227,9 +227,9 @@ class Approvals:
     def _approvable(self, approval: Approval, *, dated_by: OwnerStatement) -> MatchedRequest:
         """Returns the request that the approval names.  Raises `RequestError` if it cannot be approved now.
 
-        The clock of the owner who made the statement `dated_by` decides if the request has expired, because it is better
-        than the device's.  It also decides the other time limits if they are still unchecked.  Trust is checked as it
-        is now, so a revocation takes effect at once.
+        The clock of the owner who made the statement `dated_by` decides if the request has expired, because it is
+        better than the device's.  It also decides the other time limits if they are still unchecked.  Trust is checked
+        as it is now, so a revocation takes effect at once.
         """
         stored = self._requests.named(approval.request)
         self._releases.require(stored, Event.APPROVED)

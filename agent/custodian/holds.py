@@ -35,7 +35,7 @@ _ERASURE: Final = "erasure."
 
 @dataclass(frozen=True, slots=True)
 class HoldsAndErasures:
-    """`held`: end of the hold in UTC seconds, by segment.  `being_deleted`: deleted by an owner, and still on the disk."""
+    """`held`: end of the hold in UTC seconds, by segment.  `being_deleted`: by an owner, and still on the disk."""
 
     held: dict[str, int]
     being_deleted: frozenset[str]

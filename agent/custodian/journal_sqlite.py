@@ -166,9 +166,9 @@ class SqliteJournal:
 
     def _open(self, path: Path | str) -> None:
         try:
+            # Python's own transactions are off (`isolation_level`), because it would begin and end them around our
+            # nested ones.
             self._db = sqlite3.connect(
-                # Python's own transactions are off (`isolation_level`), because it would begin and end them around our
-                # nested ones.
                 str(path), timeout=_PATIENCE_MS / 1000, isolation_level=None, check_same_thread=False
             )
         except sqlite3.Error as error:

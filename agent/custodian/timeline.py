@@ -211,7 +211,7 @@ class Timeline:
 
     def _catch_up(self) -> None:
         beginning = chapter_start(oldest_chapter(self._log))
-        # The manifest was cut at a damaged line, or its oldest chapter was deleted. What was read of it may be gone.
+        # The manifest was cut at a damaged line, or its oldest chapter was deleted. Records that were read may be gone.
         if self._log.end() < self._offset or self._offset < beginning:
             self._forget()
             self._offset = beginning

@@ -95,7 +95,7 @@ def _recorded(entries: Sequence[LedgerEntry], lists: dict[str, Enrolment]) -> It
     owners: Enrolment | None = None
     for each in entries:
         if each.kind is EntryKind.RECIPIENTS_CHANGED:
-            # Of that moment: an owner who was removed may have chosen a root while they were one.
+            # The list of that moment: an owner who was removed may have chosen a root while they were one.
             owners = lists.get(each.subject or "")
             if owners is None:
                 raise _unsigned()

@@ -93,7 +93,7 @@ class ReviewedOrder(Message, frozen=True):
 
 
 def _newest_of_each(before: dict[str, SeenBundle], now: dict[str, SeenBundle]) -> dict[str, SeenBundle]:
-    # Another client may have seen a newer package meanwhile. What this machine has seen never becomes older.
+    # Another client may have seen a newer package meanwhile. The view of this machine never becomes older.
     older = {root for root, seen in now.items() if root in before and seen.order < before[root].order}
     return {**before, **{root: seen for root, seen in now.items() if root not in older}}
 

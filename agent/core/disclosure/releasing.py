@@ -170,7 +170,7 @@ def _captured(
     if item.payload_sha256 != stored.sha256_payload:
         raise _refused(f"{kind.value} {item.id} names bytes that differ from the stored ones")
     header = headers.get(item.header_sha256)
-    # The owner signed the hash of the header, so a client on the way cannot exchange it for one of its own.
+    # The owner signed the hash of the header, so a program on the way cannot exchange it.
     if header is None or hashlib.sha256(header).hexdigest() != item.header_sha256:
         raise _refused(f"the new header of {kind.value} {item.id} is missing")
     # The device cannot look into the header. It makes sure that there is one reader at most.

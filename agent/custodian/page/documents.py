@@ -222,8 +222,8 @@ class Pages:
     def _document(self, request: Request, template: str, **values: Any) -> Response:
         language = self._language(request)
         texts = self._texts[language]
+        # `__getitem__`, not `get`: a missing text must fail a test instead of showing nothing.
         html = self._templates.get_template(template).render(
-            # Not `get`: a missing text must fail a test instead of showing nothing.
             t=texts.__getitem__, lang=language, doorbell=self._name, v=self.version, languages=LANGUAGES, **values
         )
         return HTMLResponse(html, headers={"content-language": language, "vary": "cookie, accept-language"})
