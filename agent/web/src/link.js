@@ -56,6 +56,7 @@ export function readFrame(bytes) {
   const headSize = bytes.length >= 8 ? view.getUint32(0) : -1;
   if (headSize < 0 || headSize + 8 > bytes.length) throw new FormatError("error.format", { what: "frame" });
   const bodySize = view.getUint32(4 + headSize);
+  // Exactly: a connection that was cut must not look like a short answer.
   if (8 + headSize + bodySize !== bytes.length) throw new FormatError("error.format", { what: "frame" });
   const head = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + headSize)));
   return { head, body: bytes.subarray(8 + headSize) };
@@ -83,6 +84,7 @@ async function post(path, head, body) {
   } catch {
     throw new LostError();
   }
+  // Something between this browser and the doorbell has answered, for example a proxy that asks for a sign-in.
   if (response.headers.get("content-type") !== TYPE)
     throw new PageError("error.no-message", { status: response.status });
   const answer = readFrame(data);

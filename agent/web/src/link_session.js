@@ -135,10 +135,12 @@ class OpenSession {
    */
   #exchange(request) {
     if (this.#session.ended !== undefined) return Promise.reject(new LostError());
+    // Never used again in a session: an answer that comes late must not pass for that of another request.
     const stream = ++this.#streams;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiting.delete(stream);
+        // Otherwise the doorbell would go on to send an answer that no one waits for.
         this.#session.cancel(stream);
         this.#flush();
         reject(new LostError());
@@ -180,6 +182,7 @@ class OpenSession {
     if (!waiting) return;
     waiting.pieces.push(data);
     waiting.size += data.length;
+    // A doorbell that was altered must not fill the memory of a phone.
     if (!last && waiting.size <= LARGEST_ANSWER) return;
     this.#waiting.delete(stream);
     if (last) waiting.resolve(/** @type {Bytes} */ (concat(...waiting.pieces)));
@@ -188,6 +191,7 @@ class OpenSession {
 
   /** @param {Error} error */
   #over(error) {
+    // Once: `close` of the carrier calls back, and the first error says why.
     if (!this.#timer) return;
     clearInterval(this.#timer);
     this.#timer = undefined;

@@ -43,6 +43,7 @@ const DISCONNECT = 0xe0;
  * @returns {Promise<Carrier>}
  */
 export async function openCarrier(relay, address, connect = (url, protocol) => new WebSocket(url, protocol)) {
+  // A fresh id for each session: a second tab of this browser must not hear the first one's frames.
   const topic = `doorward/v1/link/${relay.account}/${address}/${hex(randomBytes(16))}`;
   const carrier = new MqttCarrier(connect(relay.url, "mqtt"), relay, topic);
   try {
@@ -129,6 +130,7 @@ class MqttCarrier {
   }
 
   #next() {
+    // Packet identifiers are not zero (MQTT 5.0, 2.2.1).
     this.#number = this.#number === 65_535 ? 1 : this.#number + 1;
     return this.#number;
   }
@@ -261,6 +263,7 @@ function packet(type, ...parts) {
 function firstPacket(bytes) {
   const size = variable(bytes, 1);
   if (!size) return undefined;
+  // The relay was told so in CONNECT (Maximum Packet Size). One that sends more would fill the memory.
   if (size.value > LARGEST_PACKET) throw new LostError();
   const end = size.end + size.value;
   return bytes.length < end ? undefined : { type: bytes[0], body: bytes.slice(size.end, end), end };

@@ -260,6 +260,7 @@ const operations = {
     await answerWaitingTest(own);
     const now = await readEnrolment((await ask("enrolment")).envelope);
     if (!now.value.recipients.some((each) => each.recipient === own.card.recipient)) return false;
+    // The invitation named the list before. Any other one may be that of a doorbell with other owners.
     if (expected && now.value.previous !== expected) throw new PageError("error.other-owners");
     await enter(own.approval, origin, expected);
     use(own);
@@ -335,6 +336,7 @@ const operations = {
       recipients: [...others(recipients), { name, recipient: card.recipient }],
       approvers: [...others(approvers), { name, key: card.approver, mldsa: card.approver_mldsa }],
     });
+    // Kept before the doorbell takes them: if its answer is lost, footage is sealed to keys that this browser has.
     await keys.keep(card, secrets, passphrase);
     untaken = card.recipient;
     await enrolling.enrolNext(change, approval, { [card.recipient]: secrets.identity });
@@ -876,6 +878,7 @@ function askedIn(id) {
       return {};
     });
     asked.set(id, opened);
+    // A failure that may pass, for example of the network, must not be remembered.
     opened.catch(() => asked.delete(id));
   }
   return asked.get(id);
@@ -1016,6 +1019,7 @@ async function enrolledRecovery() {
 function readCard(offered, secret) {
   try {
     const { card: text, mac } = JSON.parse(offered);
+    // Checked before the card is parsed: any paired browser may have offered it.
     if (hex(hmac(sha256, utf8(secret), utf8(text))) !== mac) return null;
     return ownerCard(decode(utf8(text)));
   } catch {
@@ -1040,6 +1044,7 @@ const byName = operations;
 self.onmessage = async ({ data: { number, name, values } }) => {
   try {
     const result = await byName[name](values ?? {});
+    // A film is handed over, not copied: a copy would double the memory of a phone for a moment.
     const media = result?.media ?? (result instanceof Uint8Array ? result : null);
     self.postMessage({ number, result }, { transfer: media ? [media.buffer] : [] });
   } catch (error) {

@@ -36,6 +36,7 @@ export async function approve(found, keys, choice, whichever, redacted) {
   const redactions = plannedFor(found, choice);
   if (Date.now() / 1000 > found.request.not_after) throw new PageError("error.over");
   const synced = await syncDevice();
+  // The review may be old. Another doorbell behind the same name has other footage under its ids.
   if (synced.device.id !== found.synced.device.id) throw new OpenError("error.unknown-doorbell");
   const to = { device: synced.device, reply: found.request.reply };
   /** @type {Bytes[]} */
@@ -51,6 +52,7 @@ export async function approve(found, keys, choice, whichever, redacted) {
   const items = async (ids, fetchOne, fileOf, file) => {
     /** @type {Wire.SealedItem[]} */
     const made = [];
+    // One after the other: each film is opened whole, and a phone has not the memory for all of them.
     for (const each of found.segments.filter(({ id }) => ids.includes(id))) {
       const hidden = file && redactions[file][each.id];
       /** @type {() => Promise<{ item: Wire.SealedItem, own: Bytes[] }>} `own`: what the doorbell is handed */
@@ -70,6 +72,7 @@ export async function approve(found, keys, choice, whichever, redacted) {
   const posterItems = await items(posters, fetchPoster, posterOf);
   const heard = sounds.filter((id) => segments.includes(id));
   const soundItems = await items(heard, fetchSound, soundOf, "sound");
+  // All failures at once, and nothing signed: the owner decides again, instead of sharing less than they chose.
   if (failed.length) throw new PageError("error.cannot-share", { n: failed.length, failed });
   requireRoom(blobs, exact);
   const matter = {
@@ -98,6 +101,7 @@ export async function approve(found, keys, choice, whichever, redacted) {
  */
 async function rewrapped({ id, record }, identity, { device, reply }, fetchOne, fileOf) {
   const { data } = await fetchOne(id, device, identity, record);
+  // `fetchOne` has compared every byte with its record, so the key is of footage that this owner can see.
   const header = await rewrap(data.subarray(0, split(data)), identity, reply);
   return {
     item: { id, payload_sha256: hashIn(fileOf(record)), header_sha256: await sha256hex(header) },
@@ -161,6 +165,7 @@ export async function orSkip(id, failed, opening) {
     return await opening();
   } catch (error) {
     if (!(error instanceof PageError)) throw error;
+    // A lost connection or a locked key is no fault of this file, and must not be offered as "leave it out".
     if (!(error instanceof FormatError) && error.text !== "error.gone") throw error;
     failed.push({ id, text: error.text, values: error.values });
     return undefined;
@@ -200,6 +205,7 @@ function clipsTold(found, events) {
  */
 export async function coApprove(found, keys) {
   if (!found.first) throw new PageError("error.review-first");
+  // Names are distinct in a list of owners. The doorbell and the requester check the keys again.
   if (found.first.by === keys.card.name) throw new PageError("error.not-yourself-second");
   if (Date.now() / 1000 > found.request.not_after) throw new PageError("error.over");
   return decide("co-approval", { request: found.sha256, approval: found.first.sha256 }, keys);
@@ -218,6 +224,8 @@ export async function deny(id, keys) {
   const request = await payloadOf(answer, id, keys.identity).then(
     ({ sha256 }) => sha256,
     (error) => {
+      // A request from before this owner's enrolment. The worst effect of a false hash is that another request is
+      // denied.
       if (error.text !== "error.does-not-open") throw error;
       return answer.payload_sha256;
     },

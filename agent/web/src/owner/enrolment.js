@@ -133,6 +133,7 @@ export async function answerTests(tests, identities) {
 export async function prove(seed, origin) {
   const { challenge } = await ask("page_challenge");
   const device = (await ask("device")).device;
+  // With the origin, so that the proof counts at this address of the doorbell alone.
   const payload = encode({ v: 1, device, origin, challenge });
   await ask("page_prove", { envelope: await seal(payloadType("page-login"), payload, seed) });
 }

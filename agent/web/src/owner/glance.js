@@ -31,6 +31,7 @@ const signerSeed = (identity) => hkdf(sha256, utf8(identity), undefined, utf8(SI
 /** Makes a new glance key, keeps it in place of an older one, and returns what the owner signs of it. */
 export async function makeGlanceKey() {
   const identity = await generateHybridIdentity();
+  // Not extractable: a script that reads the storage gets a handle, and no bytes that it could send away.
   const key = await crypto.subtle.generateKey({ name: NAME, length: 256 }, false, ["encrypt", "decrypt"]);
   const iv = randomBytes(12);
   const sealed = new Uint8Array(await crypto.subtle.encrypt({ name: NAME, iv }, key, utf8(identity)));

@@ -81,6 +81,7 @@ export async function takeOverRoots(roots) {
  */
 export async function rootsChosen(shown, entries, enrolments, device) {
   const recorded = await changesIn(entries, enrolments);
+  // The last changes of the ledger, without a gap: the doorbell drops only the oldest.
   if (shown.length > recorded.length) throw new OpenError("error.unsigned-root");
   const first = recorded.length - shown.length;
   /** @type {Map<string, ChosenRoot>} */

@@ -135,6 +135,7 @@ const passkeyIdentity = (secret) => hybridIdentity(hkdf(sha256, secret, undefine
 export async function addPasskey({ id, salt }, secret, credential) {
   const own = await unlock(credential);
   const recipient = await identityToRecipient(passkeyIdentity(secret));
+  // A second age file, not a second recipient: age lets a passphrase stand alone (c2sp.org/age, "scrypt").
   const sealed = await sealTo(fileOf(own.card, own), recipient);
   await store.keepKeys({ ...(await kept()), passkey: { id, salt, sealed } });
 }
@@ -159,6 +160,7 @@ function readSecrets(bytes) {
  * @param {string} typed
  */
 export async function readKit(typed) {
+  // Case and line breaks do not count: the kit is typed from paper or read by a camera.
   const found = /AGE-SECRET-KEY-PQ-1[0-9A-Z]{58}/.exec(typed.toUpperCase().replaceAll(/\s+/g, ""));
   if (!found) throw new OpenError("error.kit");
   try {
@@ -192,6 +194,7 @@ export async function openBackup(text, passphrase) {
     throw new FormatError("error.backup");
   const sealed = unbase64(parsed.sealed);
   const secrets = readSecrets(await openWithPassphrase(sealed, passphrase));
+  // The card is made again from the secrets: that of the file is not sealed, and could name other public keys.
   return { card: await cardOf(parsed.card.name, secrets, parsed.card.recovery), ...secrets, sealed };
 }
 

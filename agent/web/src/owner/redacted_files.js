@@ -43,6 +43,7 @@ export class RedactedFiles {
   async make(file, segment, redactions, exact) {
     const [name, plan] = [`${file} ${segment.id}`, JSON.stringify([exact, redactions])];
     const kept = this.#kept.get(name);
+    // The very film that the owner has looked at: an encoder may give other bytes the next time.
     if (kept?.plan === plan) return kept.media;
     // A file that a power failure cut has no signed length or key.
     if (segment.record.kind !== "segment") throw new FormatError("error.redact-cut");
@@ -80,6 +81,8 @@ export class RedactedFiles {
       redactions,
       exact: (file === "segment" && exact) || undefined,
     });
+    // A new key. With the captured file's key, the requester could open the captured film, if they ever get its
+    // ciphertext.
     const { header, payload, commitment } = await sealCommitted(concat(media, context), reply);
     /** @type {Wire.SealedItem} */
     const item = {

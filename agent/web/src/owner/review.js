@@ -97,6 +97,7 @@ async function payloadIn(envelope, expected, id) {
   if (claimed.type !== payloadType("footage-request")) throw new OpenError("error.other-request");
   const request = footageRequest(decode(claimed.payload));
   const sha256 = await sha256hex(claimed.payload);
+  // The id is what the owner tapped. A doorbell could show another request of the same requester in its place.
   if ((request.id !== id && sha256 !== id) || expected !== sha256) throw new OpenError("error.other-request");
   return { claimed, request, sha256 };
 }

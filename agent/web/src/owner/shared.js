@@ -72,6 +72,7 @@ export async function verified(opened, yes, entries, synced) {
   const owners = await ownersEver(synced.known);
   const kind = yes.kind === "tip" ? "tip" : "approval";
   const first = await signed(head.approval, kind, owners);
+  // The ledger named the approval by its hash when it took effect. Another one of the same owner is not it.
   if (first.sha256 !== yes.subject) throw new OpenError("error.other-shared");
   /** @type {Partial<Wire.Tip> & Partial<Wire.Approval>} */
   const chosen = (kind === "tip" ? isTip : isApproval)(first.value);
@@ -197,6 +198,7 @@ async function fetchRecords(items) {
     const { segments, more: isMore } = await ask("list", { from_ms: from, to_ms: end });
     const before = stored.size;
     for (const each of segments) stored.add(each.id);
+    // A page without a new segment ends the list: a doorbell must not keep this browser asking.
     more = isMore && stored.size > before;
     from = segments.at(-1)?.start_ms ?? end;
   }

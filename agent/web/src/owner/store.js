@@ -30,6 +30,7 @@ async function within(store, mode, what) {
   const opened = await database().catch(throwInWords);
   try {
     return await new Promise((resolve, reject) => {
+      // On the disk before it returns: a phone that switches off must not have shown "kept" for keys that are gone.
       const transaction = opened.transaction(store, mode, { durability: "strict" });
       const asked = what(transaction.objectStore(store));
       transaction.oncomplete = () => resolve(asked.result);

@@ -41,6 +41,7 @@ export async function syncDevice() {
   await requireEnrolled(second, enrolments);
   const before = await openCheckpoint(known.checkpoint, device, second);
   const checkpoint = await askCheckpoint(before, device, second);
+  // Only now: what has not been verified must not become what the doorbell is compared with.
   await rememberShown(device.id, { enrolments, checkpoint: checkpoint.note });
   return synced(device, enrolments, checkpoint, checkpoint.size - before.size);
 }
@@ -66,12 +67,14 @@ export async function syncAfter() {
 export async function syncNewDevice(expected) {
   const { device, second } = await shownKeys();
   const known = await store.memory(device.id);
+  // A known doorbell is never met as new: that would forget the head from which a rollback shows.
   if (known && !known.claims) return syncDevice();
   const shown = (await ask("enrolment")).envelope;
   if (!shown) throw new OpenError("error.no-owner");
   const enrolments = await enrolmentsAfter(0);
   if (known && !known.claims.includes((await readEnrolment(enrolments[0])).sha256)) return syncDevice();
   const found = await verifyChain(enrolments, undefined, device, "error.other-owners");
+  // Two questions, one list. Otherwise the doorbell shows different owners to different questions.
   if (enrolments.at(-1) !== shown) throw new OpenError("error.other-owners");
   if (expected && !found.some((each) => each.sha256 === expected)) throw new OpenError("error.other-owners");
   await requireEnrolled(second, enrolments);
@@ -190,6 +193,7 @@ async function askCheckpoint(before, device, second) {
   try {
     answer = await ask("checkpoint", { old_size: before?.size ?? 0 });
   } catch (error) {
+    // A full disk (503) or a session that is over (401, 403) says nothing of the ledger.
     if (!(error instanceof RefusedError) || error.status !== 400 || !before) throw error;
     // A ledger that has become shorter can give no proof.
     throw new OpenError("error.went-backwards");

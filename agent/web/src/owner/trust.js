@@ -27,6 +27,7 @@ export async function addTrustRoots(texts, keys) {
   const chosen = wanted.map((key) => key.text);
   const shown = (await ask("trust")).roots;
   const added = chosen.filter((key) => !shown.includes(key));
+  // Another owner may have chosen them already. Then only this browser has to remember them.
   if (added.length > 0) await signAndSubmit("trust-change", synced.device, { roots_added: added }, keys.approval);
   await syncAfter();
   await addRoots(synced.device.id, chosen);
@@ -57,6 +58,7 @@ export async function previewBundle(bytes) {
   if (!trust.roots.has(claimedRoot(bytes))) throw new OpenError("error.stranger-bundle");
   const opened = await trust.open(bytes);
   trust.requireNewest(opened);
+  // A newer package, with a revocation in it, may be held back.
   if (opened.endsS !== undefined && opened.endsS < Date.now() / 1000) throw new OpenError("error.ended-package");
   return changesOf(trust, opened);
 }

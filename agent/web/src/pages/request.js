@@ -195,6 +195,7 @@ function following(content, review) {
     const said = `${now?.state} ${now?.stated} `;
     const key = `${said}${status.link?.sent_bytes}`;
     if (!now || key === shown) return;
+    // Only then are ledger and answer loaded again. The bytes sent change every few seconds.
     const isNewState = !shown.startsWith(said);
     shown = key;
     if (!isNewState) return place.replaceChildren(standing(now, status.link ?? {}));

@@ -506,6 +506,7 @@ async function approve(review, chosen, grade, { contact, gaps, withSound, coveri
   const clips = grade === "exists" ? review.clips.filter(isTicked).map((clip) => clip.event) : [];
   const told = review.clips.filter(isTicked).flatMap((clip) => clip.segments);
   const meant = grade === "exists" ? told : told.filter((each) => chosen.has(each.id));
+  // Before the credential is asked for: an owner must not sign, and then learn that a film cannot be covered.
   const redacted = await call("redactedIn", { id: review.id, segments, posters, sounds, plans: covering.plans });
   /** @type {Failed[]} */
   let failed = [];
@@ -547,6 +548,7 @@ async function approve(review, chosen, grade, { contact, gaps, withSound, coveri
       ),
   );
   if (failed.length) return offerToSkip(failed);
+  // Another owner may have answered while the dialog was open.
   if (done || (await hasChanged(review))) await reloadRequest(review);
   return undefined;
 }
@@ -612,6 +614,7 @@ async function settled(review, signing) {
   try {
     return await signing;
   } catch (error) {
+    // A refusal after a lost answer: the statement may have counted, and the browser sent it twice.
     if (error instanceof RefusedError && (await hasChanged(review))) return CHANGED_BY_OTHERS;
     throw error;
   }
@@ -658,6 +661,7 @@ async function optOut(review) {
   ]);
   if (!choice) return;
   const [scope, value, text] = choice;
+  // An id is unique only below its root. A namesake below another root is another requester.
   const root = scope === "requester" ? review.trustRoot : undefined;
   const done = await withCredential(text, t("opt-out.confirm"), t("opt-out.yes"), (credential) =>
     call("decide", { kind: "opt-out", matter: { scope, value, trust_root: root }, credential }),

@@ -27,6 +27,7 @@ export function split(data) {
   for (let at = 0; at < Math.min(data.length, LONGEST_HEADER) - MAC_LINE.length; at++) {
     if (data[at] === 10 && MAC_LINE.every((byte, i) => data[at + i] === byte)) {
       const end = data.indexOf(10, at + 1);
+      // "--- " and 43 characters of the MAC (c2sp.org/age, "Header MAC"): the body of a stanza cannot look so.
       if (end > 0 && end - at === 48) return end + 1;
     }
   }
@@ -140,6 +141,7 @@ async function headerOf(key, recipient) {
   encrypter.addRecipient(recipient);
   const stanzas = await wrapped(encrypter, key);
   const unsigned = utf8(`age-encryption.org/v1\n${stanzas.map(stanzaText).join("")}---`);
+  // c2sp.org/age, "Header MAC": over the header up to and with "---".
   const mac = hmac(sha256, hkdf(sha256, key, undefined, utf8("header"), 32), unsigned);
   return concat(unsigned, utf8(` ${base64(mac).replace(/=+$/, "")}\n`));
 }
@@ -175,6 +177,7 @@ function stanzaText({ args, body }) {
   const text = base64(body).replace(/=+$/, "");
   /** @type {string[]} */
   const lines = text.match(/.{1,64}/g) ?? [];
+  // c2sp.org/age, "Header": a body ends with a line of fewer than 64 columns, an empty one if need be.
   if (!lines.length || lines[lines.length - 1].length === 64) lines.push("");
   return `-> ${args.join(" ")}\n${lines.join("\n")}\n`;
 }
@@ -212,6 +215,7 @@ export async function openPrefix(data, identity) {
   const parts = [];
   for (let at = 16, counter = 0; at < payload.length; at += CHUNK, counter++) {
     const chunk = payload.subarray(at, at + CHUNK);
+    // As a middle chunk first: of a torn file it is not known which chunk is the last one.
     const plain = openChunk(streamKey, counter, chunk, false) ?? openChunk(streamKey, counter, chunk, true);
     if (!plain) break;
     parts.push(plain.bytes);

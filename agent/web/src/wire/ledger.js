@@ -59,6 +59,7 @@ export async function checkConsistency(oldSize, oldRoot, newSize, newRoot, proof
     if (proof.length || !equal(oldRoot, expected)) throw refuted();
     return;
   }
+  // RFC 9162, 2.1.4.2: the prover leaves out the root of a perfect old tree, because the checker has it.
   const isPerfect = Number.isInteger(Math.log2(oldSize));
   const path = isPerfect ? [oldRoot, ...proof] : [...proof];
   if (!path.length) throw refuted();
@@ -66,6 +67,7 @@ export async function checkConsistency(oldSize, oldRoot, newSize, newRoot, proof
   let last = newSize - 1;
   /** @param {number} number */
   const half = (number) => Math.floor(number / 2);
+  // Halves, not shifts: JavaScript's shifts cut to 32 bits, and a size may have 53.
   while (position % 2) [position, last] = [half(position), half(last)];
   let [oldNode, newNode] = [path[0], path[0]];
   for (const sibling of path.slice(1)) {
@@ -92,6 +94,7 @@ export async function checkConsistency(oldSize, oldRoot, newSize, newRoot, proof
  */
 export async function openCheckpoint(note, device, second) {
   const bytes = utf8(note);
+  // signed-note: the signatures follow the last empty line.
   const cut = note.lastIndexOf("\n\n");
   if (bytes.length > 16384 || cut < 0) throw new FormatError("error.format", { what: "checkpoint" });
   const text = note.slice(0, cut + 1);
@@ -157,6 +160,7 @@ async function ownSignature(lines, name, material, sizes) {
   const keyHash = (await sha256(concat(utf8(`${name}\n`), material))).slice(0, 4);
   const own = lines.filter(({ owner, data }) => owner === name && equal(data.slice(0, 4), keyHash));
   const length = sizes.reduce((sum, size) => sum + size, 4);
+  // A second line of the same key is refused instead of chosen from: two readers might choose differently.
   if (own.length !== 1 || own[0].data.length !== length) throw new OpenError("error.not-signed");
   const pieces = [];
   let at = 4;

@@ -112,6 +112,7 @@ export class ClientHandshake {
     const expected = mac(derive(root, "device mac"), concat(device.raw, t1));
     const signed = pae("application/vnd.doorward.link-device", t1);
     const signature = plain.slice(0, 64);
+    // SIGMA: the MAC ties the identity to this exchange, and the signature to the doorbell's key.
     if (!equal(plain.subarray(64), expected) || !(await verifies(device, signature, signed)))
       throw new OpenError("error.link-not-authentic");
     const t2 = sha256(concat(t1, sealed));
@@ -171,6 +172,7 @@ class Direction {
   open(frame, counter) {
     this.#renew();
     const ahead = Math.floor(counter / GENERATION_RECORDS) - this.#generation;
+    // A counter far ahead would cost a derivation for each generation, and a stranger could make this browser compute.
     if (ahead > 1) return undefined;
     const key = ahead === 0 ? this.#key : derive(derive(this.#secret, "next"), "key");
     const head = frame.subarray(0, HEAD_BYTES);
@@ -285,6 +287,7 @@ export class LinkSession {
     const plain = this.#incoming.open(frame, counter);
     if (!plain) return undefined;
     const content = unpadded(plain);
+    // An authentic record is missing before this one: a relay has dropped it, and the rest would make no sense.
     if (counter > this.#incoming.counter || !content) return this.#end(ENDED.cut);
     this.#incoming.counter += 1;
     this.#unacknowledged += frame.length;
@@ -324,6 +327,7 @@ export class LinkSession {
     );
     this.#streams.delete(stream);
     const { data, last } = /** @type {{ data: Uint8Array, last: boolean }} */ (waiting.shift());
+    // Put behind the others again below, so that a film does not hold up a short answer.
     const [piece, rest] = [data.subarray(0, MOST_DATA), data.subarray(MOST_DATA)];
     if (rest.length) waiting.unshift({ data: rest, last });
     if (waiting.length) this.#streams.set(stream, waiting);

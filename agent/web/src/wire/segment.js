@@ -324,6 +324,7 @@ export function redactedContext({ id, event, ordinal, span }, own) {
  * @param {Bytes} plain
  */
 export function splitPoster(plain) {
+  // The length of the comment counts its own two bytes.
   const end = 4 + plain[4] * 256 + plain[5];
   const isBegun = plain[0] === 0xff && plain[1] === 0xd8 && plain[2] === 0xff && plain[3] === 0xfe;
   const remark = plain.subarray(6, 6 + POSTER_REMARK.length);
