@@ -24,6 +24,7 @@ from agent.ipc.protocol import LinkFrame
 from agent.platform.entropy import SystemEntropy
 from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.link.session import EndReason
 from tests.properties.amounts import amount
 from tests.web.test_the_program import node
 from tests.wire.link import vectors
@@ -87,9 +88,9 @@ def client(link: LinkSessions, asked: list[Any], key: Ed25519PrivateKey = OWNER,
         frames.start()
         deadline_s = time.monotonic() + PATIENCE_S
         while frames.is_alive() and time.monotonic() < deadline_s:
-            for each in link.collect(0.05):
-                with contextlib.suppress(BrokenPipeError):  # it has left
-                    process.stdin.write(struct.pack(">I", len(each.frame)) + each.frame)
+            found = [struct.pack(">I", len(each.frame)) + each.frame for each in link.collect(0.05)]
+            with contextlib.suppress(BrokenPipeError):  # it has left
+                process.stdin.write(b"".join(found))
         frames.join()
         told: list[Any] = json.loads(process.stderr.read())
         process.wait(PATIENCE_S)
@@ -130,6 +131,24 @@ def test_it_notices_that_the_doorbell_has_forgotten_the_session(link: LinkSessio
     other._identity = LinkIdentity(public_key_of(DEVICE), DEVICE.sign, tuple, lambda _key: None)
     assert client(other, []) == [{"error": "LostError", "text": "error.lost"}]
     other.close()
+
+
+class _BusyAtOnce(LinkSessions):
+    """Ends each session directly after it has let the client in, and passes on both frames together."""
+
+    def collect(self, wait_s: float) -> tuple[LinkFrame, ...]:
+        found = super().collect(wait_s)
+        opened = self._connections.get(SESSION)
+        if found and opened is not None and opened.session is not None:
+            self._end(SESSION, EndReason.BUSY)
+            found += super().collect(0.0)
+        return found
+
+
+def test_it_hears_the_end_that_comes_with_the_beginning(link: LinkSessions) -> None:
+    busy = _BusyAtOnce(link._identity, answer, SystemEntropy())
+    assert client(busy, [["status", {}, 0]]) == [{"error": "PageError", "text": "error.link-busy"}]
+    busy.close()
 
 
 def test_ten_thousand_altered_frames_change_nothing_in_the_browser() -> None:
