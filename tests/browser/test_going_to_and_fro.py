@@ -94,6 +94,21 @@ def test_whoever_goes_back_leaves_the_question_behind_too(home: Home) -> None:
     assert home.house.state_of(request) == "pending"
 
 
+def test_an_invitation_that_escape_closes_asks_for_nothing_more(home: Home) -> None:
+    """It asked the doorbell for the other phone's card every 1.5 seconds, for as long as the page was open."""
+    home.invite("ana")
+    asked = home.people.run(
+        "ana",
+        """await page.keyboard.press("Escape");
+           await page.getByRole("dialog").waitFor({state: "detached"});
+           let asked = 0;
+           page.context().on("request", (each) => (asked += each.url().endsWith("/api/page_cards")));
+           await page.evaluate(() => new Promise((done) => setTimeout(done, 4000)));
+           return asked;""",
+    )
+    assert asked == 0
+
+
 def test_a_page_left_open_over_an_upgrade_loads_the_new_program_once_it_is_locked(home: Home) -> None:
     people, page = home.people, home.house.solo.page
     assert page is not None

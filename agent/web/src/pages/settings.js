@@ -122,6 +122,7 @@ async function fill(section, make) {
   try {
     section.replaceChildren(...shown(await make(() => fill(section, make))));
   } catch (error) {
+    // A section that fails must leave the others usable.
     section.replaceChildren(h("p.problem", { role: "alert" }, explain(error)));
   }
 }
@@ -343,19 +344,16 @@ export function inviting(again, credential) {
 async function invite(given) {
   const made = await call("makeInvitation");
   const address = `${origin()}/pair#${made.code}.${made.secret}.${made.enrolment}`;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  let timer;
   /** @type {string | undefined} */
   const name = await dialog(t("invite.title"), (close) => {
     const status = h("p", { role: "status" }, t("invite.waiting"));
-    const timer = setInterval(async () => {
+    timer = setInterval(async () => {
       /** @type {string[]} */
       const [joined] = await call("joined", { secret: made.secret }).catch(() => []);
-      if (joined) finish(joined);
+      if (joined) close(joined);
     }, LOOK_MS);
-    /** @param {string} [value] */
-    const finish = (value) => {
-      clearInterval(timer);
-      close(value);
-    };
     return [
       h("p", t("invite.first", { address: made.install })),
       h("p.fingerprint", made.fingerprint),
@@ -363,9 +361,11 @@ async function invite(given) {
       qr(address, t("invite.qr")),
       h("details", h("summary", t("invite.address")), h("p.address", address)),
       status,
-      h("div.row.end", h("button", { type: "button", onclick: () => finish(undefined) }, t("cancel"))),
+      h("div.row.end", h("button", { type: "button", onclick: () => close(undefined) }, t("cancel"))),
     ];
   });
+  // Here, because Escape and a change of the page close the dialog too.
+  clearInterval(timer);
   if (!name) return false;
   const title = t("invite.admit", { name });
   /** @param {import("../types.js").Credential} credential */
@@ -761,6 +761,7 @@ async function ownKeys(again) {
 export async function saveBackup() {
   const url = URL.createObjectURL(new Blob([await call("backup")], { type: "application/json" }));
   h("a", { href: url, download: "doorward-keys.json" }).click();
+  // The browser begins to read the file only after the click has returned.
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
   say(t("mine.backup.done"));
 }
