@@ -150,6 +150,7 @@ def _fetched(address: str) -> bytes:
             raise click.UsageError("--from: an address like http://192.168.1.20:8443/install is missing.")
         connection = http.client.HTTPConnection(parsed.hostname, parsed.port or 80, timeout=_PATIENCE_S)
         try:
+            # Over plain HTTP: TLS to the page needs the authority that is fetched here. The fingerprint vouches for it.
             connection.request("GET", "/authority.crt")
             answer = connection.getresponse()
             return answer.read(_MOST_BYTES) if answer.status == 200 else b""

@@ -103,6 +103,7 @@ def _run(folder: Path) -> int:
         report = solo.vault.verify(solo.device)
         segments = solo.vault.totals().segments
     finally:
+        # `Solo.stop` must run on another thread than `recorder.run` did.
         stopper = threading.Thread(target=solo.stop, name="stop")
         stopper.start()
         stopper.join()

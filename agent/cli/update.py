@@ -134,6 +134,7 @@ def check() -> None:
     """Look for an update now, and show what is found."""
     _as_root()
     _source(_folders())
+    # First the fetch, as a user without secrets, then root's step, which judges what was fetched.
     for unit in ("doorward-updater.service", "doorward-update.service"):
         subprocess.run(["/usr/bin/systemctl", "start", unit], check=False)  # noqa: S603 (fixed words)
     _show(_store_state(), as_json=False)

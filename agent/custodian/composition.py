@@ -239,6 +239,7 @@ class CustodianRuntime:
         self._control.stop()
         self.messages.stop()
         if self.link is not None:
+            # Before the page: a request that came over the link runs the page's operations, and this waits for it.
             self.link.close()
         if self.page is not None:
             self.page.stop()
@@ -255,6 +256,7 @@ class CustodianRuntime:
 
     def status(self) -> dict[str, Any]:
         """Returns what `doorward status` shows."""
+        # A copy, because `pop` below takes a part out.
         recorder = dict(self._context.recorder())
         enrolment = self.custodian.enrolments.current
         totals, newest = self._context.vault.totals(), self._context.vault.newest()

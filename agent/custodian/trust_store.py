@@ -374,10 +374,13 @@ class TrustManager(ThreadOwned):
         if not changed and not someone_new:
             return
         try:
+            # The notice first: who is noted as announced may ask, and a power cut between the two must repeat the
+            # notice.
             self._tell(*(("new requester", _NEW) if someone_new else ("trust", _CHANGED)))
             with self._decisions.one():
                 self._decisions.otherwise(self._reload)
                 for root, found in new.items():
+                    # The root may have been removed while the notice was given.
                     if found and root in self.store.bundles:
                         self._put_announced(root, self._announced.get(root, frozenset()) | {e.id for e in found})
         except DoorwardError as error:
@@ -444,6 +447,7 @@ class TrustManager(ThreadOwned):
 
     def _load_locked(self) -> TrustStore:
         newest = {pair: _seen(text) for pair, text in self._journal.named(_NEWEST).items()}
+        # Also the versions of removed roots: a root that is chosen again must not begin with an older list.
         store = TrustStore(newest=newest, cell=self._cell)
         self._moved = frozenset()
         for text in self._journal.named(_ROOT).values():

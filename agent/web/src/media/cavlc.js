@@ -243,6 +243,7 @@ function writeLevels(to, total, ones) {
   for (let i = ones; i < total; i++) {
     const level = levels[i];
     let code = level > 0 ? 2 * level - 2 : -2 * level - 1;
+    // A value of ±1 here would be a trailing one, so the codes of this place begin with ±2 (9.2.2).
     if (i === ones && ones < 3) code -= 2;
     writeLevel(to, code, length);
     if (length === 0) length = 1;
@@ -256,6 +257,7 @@ function writeLevels(to, total, ones) {
  * @param {number} length of the suffix
  */
 function writeLevel(to, code, length) {
+  // Only without a suffix has the prefix of 14 zeros four more bits (9.2.2).
   if (length === 0 && code >= 14 && code < 30) {
     to.put(1, 15);
     to.put(code - 14, 4);

@@ -30,6 +30,7 @@ export function decoderOf(media) {
   const stsd = descend(moov, "trak", "mdia", "minf", "stbl", "stsd");
   const entry = stsd.subarray(8);
   const kind = String.fromCharCode(...entry.subarray(4, 8));
+  // After the head of the box and the 78 bytes of a VisualSampleEntry (14496-12, 12.1.3).
   const configuration = entry.subarray(8 + 78);
   const box = find(configuration, kind.startsWith("hvc") ? "hvcC" : "avcC");
   if (!["avc1", "avc3", "hvc1"].includes(kind) || !box) throw bad();
@@ -50,6 +51,7 @@ function hevcOf(record) {
   const flags = [...record.subarray(2, 6)].map((byte) => byte.toString(2).padStart(8, "0")).join("");
   const turned = Number.parseInt([...flags].reverse().join(""), 2).toString(16);
   const bounds = [...record.subarray(6, 12)];
+  // The standard leaves zero bytes out at the end.
   while (bounds.length && bounds.at(-1) === 0) bounds.pop();
   const profile = `${["", "A", "B", "C"][record[1] >> 6]}${record[1] & 31}`;
   const level = `${record[1] & 32 ? "H" : "L"}${record[12]}`;
@@ -130,6 +132,7 @@ export function picturesIn(media) {
 function timescaleOf(moov) {
   const mdhd = descend(moov, "trak", "mdia", "mdhd");
   const view = new DataView(mdhd.buffer, mdhd.byteOffset, mdhd.length);
+  // The two times before it have 64 bits in version 1 and 32 bits in version 0.
   return view.getUint32(mdhd[0] === 1 ? 20 : 12);
 }
 
@@ -153,7 +156,9 @@ export function join(segments) {
     const offset = BigInt(Math.round(((start - first.start) / 1000) * timescaleOf(descend(media, "moov"))));
     for (const box of boxes(media)) {
       if (box[2] !== "moof" && box[2] !== "mdat") continue;
+      // A copy, because `move` changes the times in it and the film may be played as well.
       const piece = media.slice(box[0], box[1]);
+      // The numbers of fragments rise through a file (14496-12, 8.8.5), and each segment counts its own.
       if (box[2] === "moof") move(own(piece), ++sequence, offset);
       parts.push(piece);
     }

@@ -149,6 +149,7 @@ export function fragment(number, borders, samples) {
     data.length,
     isKey ? KEYFRAME_FLAGS : OTHER_FLAGS,
   ]);
+  // By division, because JavaScript shifts only the lower 32 bits of a number.
   const [high, low] = [Math.floor(borders[0] / 2 ** 32), borders[0] % 2 ** 32];
   /** @param {number} offset */
   const moof = (offset) =>
@@ -162,5 +163,6 @@ export function fragment(number, borders, samples) {
         full("trun", 0x0701, samples.length, offset, words(...runs)),
       ),
     );
+  // Made twice: the offset of the samples counts from `moof`, whose length is known after the first time.
   return concat(moof(moof(0).length + 8), box("mdat", ...samples.map(({ data }) => data)));
 }

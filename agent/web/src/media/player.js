@@ -115,6 +115,7 @@ function listening(hear, say) {
 async function playStream(video, segments, load, ears, signal) {
   const managed = "ManagedMediaSource" in globalThis && !("MediaSource" in globalThis);
   const source = managed && globalThis.ManagedMediaSource ? new globalThis.ManagedMediaSource() : new MediaSource();
+  // Safari opens a ManagedMediaSource only if remote playback is off, or has another source.
   if (managed) video.disableRemotePlayback = true;
   const url = URL.createObjectURL(source);
   video.src = url;
@@ -146,6 +147,7 @@ async function playStream(video, segments, load, ears, signal) {
       const heard = await ears(segment);
       if (signal.aborted) return;
       sounds.timestampOffset = buffer.timestampOffset;
+      // Silence first, also where a sound follows: a player stops at a hole in one of its tracks.
       sounds.appendBuffer(concat(first.head, silence(first, segment.end - segment.start)));
       await once(sounds, "updateend", signal);
       if (heard && !signal.aborted) {

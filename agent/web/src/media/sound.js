@@ -99,10 +99,12 @@ export function withTrackOf(moov, sound) {
   const [trak, trex] = [whole(theirs, "trak"), whole(descend(theirs, "mvex"), "trex")];
   const tkhd = find(trak.subarray(8), "tkhd");
   if (!tkhd) throw new FormatError("error.format", { what: "MP4" });
+  // `track_ID`: after the head of the box, its version, and two times of 32 bits.
   setNumber(trak, 8 + tkhd[0] + 20, HEARD);
   setNumber(trex, 12, HEARD);
   const parts = boxes(moov.subarray(8)).map((each) => {
     const part = moov.slice(8 + each[0], 8 + each[1]);
+    // `next_track_ID` is the last field.
     if (each[2] === "mvhd") setNumber(part, part.length - 4, HEARD + 1);
     return each[2] === "mvex" ? concat(trak, box("mvex", part.subarray(8), trex)) : part;
   });

@@ -71,6 +71,7 @@ function skipColours(bits) {
     if (bits.take(1)) {
       let [last, next] = [8, 8];
       for (let i = 0; i < (list < 6 ? 16 : 64); i++) {
+        // After a scale of zero, the rest of the list has no bits (7.3.2.1.1.1).
         if (next) next = (last + bits.signed() + 256) % 256;
         if (next) last = next;
       }
@@ -95,6 +96,7 @@ class Bits {
 
   /** @param {Bytes} unit */
   constructor(unit) {
+    // Without the bytes that keep start codes out of the content (7.4.1).
     this.#bytes = unit.filter((byte, i) => !(i > 1 && byte === 3 && !unit[i - 1] && !unit[i - 2]));
   }
 

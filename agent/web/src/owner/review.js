@@ -198,6 +198,7 @@ async function firstApproval(found, envelope) {
   /** @param {(record: CaptureRecord) => Wire.SealedFile | undefined} fileOf */
   const agrees = (fileOf) => (/** @type {Wire.SealedItem} */ item) => {
     const record = records.get(item.id);
+    // A file without a record was deleted since, which `isGone` below says.
     return !record || fileOf(record)?.sha256_payload === item.payload_sha256;
   };
   const isThis =

@@ -57,6 +57,7 @@ export async function readEvent(name) {
     event: found,
     segments: own,
     rings: ringsOf(found, everyone),
+    // `everything` lists the newest first.
     earlier: events[at + 1],
     later: events[at - 1],
   };

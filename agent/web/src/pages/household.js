@@ -82,6 +82,7 @@ export async function place(facts, save) {
     if ((lat.value === "") !== (lon.value === "")) throw new PageError("place.both");
     await call("keepAddress", { address: street.value.trim() });
     const words = cleaned(name.value);
+    // Many languages write a decimal comma, and `pattern` allows it.
     const position =
       lat.value === ""
         ? undefined
@@ -167,6 +168,7 @@ export function retention(facts, save, status) {
     id: "max-days",
     type: "number",
     min: "1",
+    // The configuration's own value: an owner may only lower it (agent/config/overlay.py).
     max: String(file.max_age_days),
     value: String(facts.max_age_days),
     required: true,
@@ -257,6 +259,7 @@ export function privateHours(facts, save) {
 
 /** @param {Hours} options */
 function hoursRow({ days, begins, ends }) {
+  // The first day of 2024 was a Monday, as the first of `DAYS`.
   const names = DAYS.map((_, i) => weekday(new Date(2024, 0, 1 + i)));
   const boxes = DAYS.map((day, i) =>
     h("input", { type: "checkbox", checked: days.includes(day), "aria-label": names[i] }),
@@ -315,6 +318,7 @@ export function quietHours(facts, save) {
  */
 function localTime({ utc_offset_minutes: offset, zone }) {
   const now = new Date();
+  // `getTimezoneOffset` counts from this browser to UTC, so this is from this browser to the doorbell.
   const ahead = offset + now.getTimezoneOffset();
   const told = { time: clock(now.getTime() + ahead * 60_000), zone, own: clock(now) };
   return ahead === 0 ? h("p.help", t("hours.clock", told)) : h("p.problem", t("hours.clock.other", told));

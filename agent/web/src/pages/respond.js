@@ -281,6 +281,7 @@ export function clipCard(clip, i, chosen, update, start, more) {
     type: "checkbox",
     onchange: (event) => {
       for (const box of boxes) {
+        // `offerToSkip` has left it out: it cannot be shared.
         if (box.disabled) continue;
         box.checked = event.target.checked;
         setIn(chosen, box.value, box.checked);
@@ -405,6 +406,7 @@ function windowGaps(review) {
       if (!box.checked) return;
       try {
         const found = await call("gaps", { id: review.id });
+        // Unticked while the answer was on its way.
         if (!box.checked) return;
         gaps = found;
         const lines = found.map((gap) =>
@@ -505,6 +507,7 @@ async function approve(review, chosen, grade, { contact, gaps, withSound, coveri
   const isTicked = (clip) => clip.segments.some((each) => chosen.has(each.id));
   const clips = grade === "exists" ? review.clips.filter(isTicked).map((clip) => clip.event) : [];
   const told = review.clips.filter(isTicked).flatMap((clip) => clip.segments);
+  // The grade `exists` tells of whole clips, whichever of their moments are ticked.
   const meant = grade === "exists" ? told : told.filter((each) => chosen.has(each.id));
   // Before the credential is asked for: an owner must not sign, and then learn that a film cannot be covered.
   const redacted = await call("redactedIn", { id: review.id, segments, posters, sounds, plans: covering.plans });
@@ -595,6 +598,7 @@ export async function offerToSkip(failed) {
   if (!isLeft) return;
   for (const [i, box] of boxes.entries()) {
     box.checked = false;
+    // A program that sets `checked` causes no event, and the choice follows the event.
     box.dispatchEvent(new Event("change"));
     box.disabled = true;
     box.parentElement?.append(` · ${t(failed[i].text, failed[i].values)}`);

@@ -155,6 +155,7 @@ class Timeline {
     const tile = Math.round(((column / columns - GAP_PX) * 3) / 4) + CAPTION_PX;
     this.#rows = rowsOf(ofDay(this.#found, this.#day), this.#kind, columns, tile);
     const last = this.#rows.at(-1);
+    // Rows out of sight are no elements, so nothing else gives the scroll bar its length.
     this.#list.style.height = `${last ? last.top + last.height : 0}px`;
     this.#list.style.setProperty("--columns", String(columns));
     for (const element of this.#drawn.values()) element.remove();

@@ -432,6 +432,7 @@ async function still(picture, width, height) {
     const poster = events.find((event) => event.poster)?.poster;
     if (!poster) return false;
     const url = URL.createObjectURL(new Blob([(await call("poster", { id: poster })).media], { type: "image/jpeg" }));
+    // Corners are shares of each side, so the still fills the frame whatever its own size is.
     picture.prepend(
       svg("image", { href: url, width: String(width), height: String(height), preserveAspectRatio: "none" }),
     );

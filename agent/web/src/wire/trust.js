@@ -255,6 +255,7 @@ async function openPackage(bytes, roots, cell) {
   const stamp = trustTimestamp(decode(stamped.payload));
   const sha256 = await sha256hex(claimed.payload);
   const root_sha256 = fileSha256s[file.version - 1];
+  // Each part is signed, and a broker could still put parts of several packages together.
   const isFitting =
     stamp.root === file.root &&
     stamp.root_version === file.version &&
