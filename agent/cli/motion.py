@@ -238,6 +238,7 @@ def _detector(gives: StreamDescription, zones: ZoneMap) -> Detector:
 
 
 def _grouping(merge_gap_s: float) -> EventSettings:
+    # Without a pre-roll, because labels give the times of the motion itself.
     return EventSettings(pre_roll_s=0, post_roll_s=merge_gap_s, merge_gap_s=merge_gap_s, longest_clip_s=3600)
 
 

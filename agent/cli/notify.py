@@ -49,6 +49,7 @@ def test(config: Path, as_json: bool) -> None:
             if not open_ones or time.monotonic() > deadline:
                 break
             time.sleep(_LOOK_S)
+    # A channel that an owner has taken out meanwhile keeps its old numbers.
     now = before | now
     failed = [name for name in names if now[name]["delivered"] <= before[name]["delivered"]]
     if as_json:

@@ -52,6 +52,7 @@ def support(config: Path, out: Path, days: int) -> None:
         "log": _log(days),
     }
     parts = [f"== {name}\n" + "".join(f"{line}\n" for line in lines) for name, lines in sections.items()]
+    # For its maker's eyes only, until they have read it and choose to send it.
     files.write(out, "\n".join(parts).encode(), secret=True)
     say(f"{out} is written.  Read it before you send it.")
 

@@ -374,6 +374,7 @@ def export(config: Path, folder: Path, window: str | None, as_json: bool) -> Non
     with _opened(config) as (reader, device, mldsa), _progress("Copying", as_json) as progress:
         entries = reader.overlapping(from_ms, to_ms)
         total_bytes = sum(entry.stored_bytes for entry in entries)
+        # The caller's folder: the owner of the vault, whose rights count here otherwise, may not write there.
         with as_self():
             try:
                 folder.mkdir(parents=True)

@@ -55,6 +55,7 @@ def opted_out(scope: Scope, value: str | None, root: str | None = None) -> str:
     `root`: the key id of a requester's root. Two roots may give one id to two requesters.
     """
     if scope is Scope.HOURS and value:
+        # Statements write them as `2200-0700`.
         return in_words(f"the hours {value[:2]}:{value[2:4]} to {value[5:7]}:{value[7:]}")
     if scope is Scope.BULLETINS and value:
         return in_words(f"bulletins of the kind '{plain(value)}'")

@@ -80,6 +80,7 @@ def _room(folder: Path, configuration: Configuration) -> Finding:
             f"{disk.free / 1e9:.1f} GB are free, under the floor of {floor_bytes / 1e9:.1f} GB: footage is not stored.",
             "Free some space, or lower vault.free_floor.",
         )
+    # 125 bytes for each kilobit.
     hours = room_bytes / (configuration.camera.bitrate_kbps * 125) / 3600
     message = f"Room for {room_bytes / 1e9:.1f} GB of segments: {hours:.0f} h of motion at the full bitrate."
     if hours < 1:

@@ -90,4 +90,5 @@ def _total_mb(meminfo: Path) -> int | None:
         found = re.search(r"^MemTotal:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
     except OSError:
         return None
+    # The kernel counts KiB, and the parts above are in MB.
     return int(found[1]) * 1024 // 1_000_000 if found else None
