@@ -219,8 +219,7 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
     if not yes:
         confirm("Permanently remove this doorbell's keys, trust and footage?")
     folder.claim()  # a doorbell that runs would write on
-    # Read before it is removed, because it signs the receipt as its last act.
-    key = _key_of(folder)
+    key = _key_of(folder)  # before it is removed, because it signs the receipt as its last act
     sealed = _count_sealed(folder.vault)
     device = "unknown: its key could not be read" if key is None else public_key_of(key).text
     remaining = _remove_everything(folder, config)

@@ -117,14 +117,12 @@ def approve(
     segments. `contact` is sealed to the requester; without it they learn only the name of the owner's key. `gaps`
     (`gaps_of`) tells them what the rest of the window contains, and thereby that further footage exists.
 
-    Raises `RequestError` for an invalid selection or an expired request, and `OpenError` if a file differs from the
-    reviewed one. In both cases the client signed nothing.
+    Signs nothing if it raises `RequestError` (wrong selection, expired request) or `OpenError` (a file has changed).
     """
     now_ms = clock()
     if not isinstance(choice, ShareChoice):
         choice = ShareChoice(tuple(choice))
-    # Before the connection is used: a wrong choice must not open a single file.
-    chosen, posters = _chosen(review, choice)
+    chosen, posters = _chosen(review, choice)  # first: a wrong choice must not open a single file
     _require_time(review, now_ms)
     met = sync(link, keys)
     # The review may be hours old. Another doorbell behind the same address has other footage under its ids.
