@@ -32,6 +32,9 @@ FORGERS = mldsa_key_from_seed(b"f" * 32)
 HOUR_US, MINUTE_US, WEEK_US = 3_600_000_000, 60_000_000, 604_800_000_000
 FILE = SealedFile(size=2, header_size=1, sha256_header="00" * 32, sha256_payload="11" * 32)
 DRAWN = amount(12, 4000)
+FOUND = (118,)
+"""Seeds with which a forged record was covered once. 118: a copy of an old line with its second signature, and records
+from its time behind it, in an export before the next start."""
 
 
 def span_of(boot: str, start_us: int, end_us: int, zero_us: int) -> TimeSpan:
@@ -264,7 +267,7 @@ def test_of_an_honest_doorbell_each_record_is_covered() -> None:
 def test_a_forged_record_is_covered_only_within_the_bounds(attack: Callable[[Doorbell], None]) -> None:
     """`-rP` prints a row of the table in docs/decisions/0102-a-start-vouches-for-no-forged-line.md."""
     counted, in_an_export = dict.fromkeys(Cover, 0), dict.fromkeys(Cover, 0)
-    for seed in range(DRAWN):
+    for seed in (*range(DRAWN), *FOUND):
         door = honest(seed)
         attack(door)
         if door.chance.random() < 0.8:  # else it is asked before its next start

@@ -193,7 +193,9 @@ class ExcerptBuilder:
 
     def _keep(self, step: ChainStep, signed: SignedRecord) -> None:
         if signed.mldsa is not None and not step.carried:
-            self._tail = []
+            # A forger can put a copy of an old line with its second signature behind the chain, to go on from its time.
+            is_copy = step.breaks and signed.sequence < self._next.sequence
+            self._tail = None if is_copy else []
             self._tail_starts = ChainHead(step.offset, signed.sequence, signed.previous)
         if self._tail is not None:
             self._tail.append(RawLine(step.offset, signed.line, len(signed.line) + 1, True))
