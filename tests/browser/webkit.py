@@ -101,6 +101,19 @@ class WebKit:
         """The first of these that is shown."""
         self._click(f"{_LOOK} return [...document.querySelectorAll(args[0])].find(shown)", selector)
 
+    def drag(self, selector: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Draws with the mouse on the first of these, from one place to another, as shares of its width and height."""
+        found = self.until(f"{_LOOK} return [...document.querySelectorAll(args[0])].find(shown)", selector)
+        left, top, width, height = self.script(_WHERE, found)
+        middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
+        moves = [
+            {"type": "pointerMove", "duration": 50, "x": round(left + x * width), "y": round(top + y * height)}
+            for x, y in (start, middle, end)
+        ]
+        down, up = ({"type": f"pointer{way}", "button": 0} for way in ("Down", "Up"))
+        acts = {"type": "pointer", "id": "mouse", "actions": [moves[0], down, *moves[1:], up]}
+        self._ask("POST", "/actions", {"actions": [acts]})
+
     def choose(self, selector: str, file: Path) -> None:
         """A file, for an input that need not be shown."""
         self._do("value", {"text": str(file)}, "return document.querySelector(args[0])", selector)

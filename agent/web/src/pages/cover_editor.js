@@ -418,7 +418,7 @@ class CoverEditor {
   /** @param {number} atMs */
   #lookAt(atMs) {
     this.#film.show(atMs);
-    this.#covers.scrollIntoView({ block: "center" });
+    this.#film.canvas.scrollIntoView({ block: "center" }); // WebKit would scroll past the SVG, to the dialog's end
   }
 
   /** @param {Draft} draft */
