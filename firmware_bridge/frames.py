@@ -230,6 +230,7 @@ def decode_from_bridge(packet: bytes) -> FromBridge:
 def receive(peer: socket.socket) -> bytes:
     """The next packet, empty when the peer has gone.  Raises `BridgeError` for one that is too long, `OSError`."""
     packet, _, flags, _ = peer.recvmsg(MOST_BYTES)
+    # The kernel cuts a longer packet and tells it by this flag alone. The cut packet could still be sound JSON.
     if flags & socket.MSG_TRUNC:
         raise BridgeError(f"A frame is longer than {MOST_BYTES} bytes.")
     return packet

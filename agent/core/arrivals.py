@@ -1,16 +1,11 @@
 """Relates a source's clock to the boot clock by the arrival times of its pieces.
 
 A sound card and a network camera have clocks that are off by up to some hundred millionths, and their pieces arrive
-late if a thread slept or a network delayed them. Neither error may accumulate:
+late if a thread slept or a network delayed them. Neither error may accumulate.
 
-- A piece cannot arrive before it happened. If one seems to, the relation moves back at once.
-- If a piece seems late, the relation moves forward by a little. This follows a slow clock and ignores a thread that
-  slept.
-- If a piece is late by more than `lost_ns`, pieces before it were lost or the source's clock was set. The relation
-  starts again, and earlier pieces keep their times.
+- If a piece is late by more than `lost_ns`, the relation starts again. Otherwise it follows the arrivals.
 - A source that goes on counting while pieces are lost shows that nothing was lost: a late piece begins where the one
-  before ended. It was delayed, for example by a slow network. Then the relation moves by no more than keeps the piece
-  `lost_ns` late, so a delay that grows slowly makes no hole between two pieces.
+  before ended. Then the relation follows also beyond `lost_ns`.
 
 Two streams of one camera that are related this way stay together for any length of time.
 
@@ -58,12 +53,17 @@ class ArrivalClock:
             return
         late_ns = seen_ns - self._shift_ns
         if late_ns > self._lost_ns and nothing_lost:
+            # The piece was delayed, for example by a slow network. The relation moves by no more than keeps it
+            # `lost_ns` late, so a delay that grows slowly makes no hole between two pieces.
             self._shift_ns = seen_ns - self._lost_ns
         elif late_ns > self._lost_ns:
+            # Pieces before it were lost, or the source's clock was set. Earlier pieces keep their times.
             self._before = (begin_ns, self._shift_ns)
             self._shift_ns = seen_ns
             self.holes += 1
         else:
+            # A piece cannot arrive before it happened, so backward the relation moves at once. Forward it moves by a
+            # little: this follows a slow clock, and ignores a thread that slept.
             self._shift_ns += late_ns if late_ns < 0 else late_ns // _FOLLOW
 
     def boot_ns(self, own_ns: int) -> BootNs:

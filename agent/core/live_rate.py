@@ -104,6 +104,7 @@ class LinkRate:
             self._change(small_picture(self.small.kbps - 1), now_s)
         elif now_s - since_s > self._patience_s or now_s - self._came_s > _NOTHING_S:
             if now_s - self._came_s > _NOTHING_S:
+                # Without this pause, a slow viewer of such a camera would change to and fro every few seconds.
                 self._not_before_s = now_s + self._try_s
             self._try_s = min(2 * self._try_s, _LAST_TRY_S)
             self._change(None, now_s)
@@ -134,4 +135,5 @@ class LinkRate:
 
     def _change(self, small: SmallPicture | None, now_s: float) -> None:
         self.small, self._since_s, self._came_s = small, now_s, now_s
+        # The last answer had the other pictures, so it measures nothing for these.
         self._sent_bytes, self._best_kbps, self._behind = 0, 0.0, 0

@@ -39,6 +39,7 @@ def read_frame_header(frame: bytes) -> tuple[int, int, int]:
     first = frame[0] if frame else 0
     kid, at = _unpacked(frame, first >> 4, 1)
     ctr, at = _unpacked(frame, first & 0x0F, at)
+    # Each number has one spelling, the shortest.
     if not frame or at > len(frame) or frame[:at] != frame_header(kid, ctr):
         raise FormatError("This is no frame of live view.")
     return kid, ctr, at
@@ -73,6 +74,7 @@ class FrameKey:
 
 
 def _derived(base_key: bytes, kid: int, what: bytes, length: int) -> bytes:
+    # RFC 9605, section 4.4.2: the label ties the derived key to its number and to the cipher suite.
     info = b"SFrame 1.0 Secret " + what + b" " + struct.pack(">QH", kid, _SUITE)
     return HKDF(algorithm=SHA512(), length=length, salt=b"", info=info).derive(base_key)
 

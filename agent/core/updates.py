@@ -261,5 +261,6 @@ def newest_for(packages: Iterable[Package], running: str, architecture: str, deb
 
 def rollout_delay_ms(device: str, offer: Offer) -> int:
     """Returns how long after its release a doorbell that updates automatically waits. Fixed for device and version."""
+    # With the version, so that the same doorbells are not always the first. A restart draws no new delay.
     digest = hashlib.sha256(f"{device} {offer.version}".encode()).digest()
     return int.from_bytes(digest[:4], "big") * offer.rollout_hours * _HOUR_MS // _ROLLOUT_STEPS

@@ -114,6 +114,7 @@ def vapid(endpoint: str, contact: str, expires_s: int, key: ec.EllipticCurvePriv
     trust_root = "/".join(endpoint.split("/")[:3])
     head = _segment({"typ": "JWT", "alg": "ES256"})
     claims = _segment({"aud": trust_root, "exp": expires_s, "sub": contact})
+    # With the nonce from RFC 6979, a weak source of randomness cannot reveal the key.
     signature = key.sign(f"{head}.{claims}".encode(), ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
     r, s = decode_dss_signature(signature)
     # JWS wants r and s of 32 bytes each (RFC 7518, section 3.4), not the DER that the library gives.

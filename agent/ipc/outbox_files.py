@@ -6,9 +6,6 @@ folder, and "drop it" is deleting a folder.
 
     begin → parts, each fsynced → rename(folder) → fsync(outbox) → the journal's row → the ledger's `sending` → readable
 
-The uplink's user may read a folder only from the moment when the ledger says that its first byte is about to leave
-(`show_to_uplink`). Otherwise an uplink that was taken over could send an answer that its owner takes back.
-
 A folder the journal does not name (a cut before the row, or after its removal) is swept at start.
 """
 
@@ -45,6 +42,8 @@ class DiskOutboxDraft:
         # The remains of an attempt that a crash ended.
         shutil.rmtree(self._making, ignore_errors=True)
         with _told():
+            # Hidden until the ledger says that the first byte is about to leave (`show_to_uplink`). Otherwise an uplink
+            # that was taken over could send an answer that its owner takes back.
             self._making.mkdir(mode=_HIDDEN)
 
     def __enter__(self) -> DiskOutboxDraft:

@@ -1,7 +1,4 @@
-"""Records time that lacks footage: a gap in the manifest, and one message to the owner at each end.
-
-The beginning is written at once as a gap of length zero, so that it survives a power cut. The end writes the gap.
-"""
+"""Records time that lacks footage: a gap in the manifest, and one message to the owner at each end."""
 
 from __future__ import annotations
 
@@ -59,6 +56,7 @@ class GapRecorder:
         self._open = (reason, start, news)
         self._log.warning("outage_began", reason=reason.value, detail=words)
         self._notifier.notify(news, words)
+        # At once, so that a power cut leaves the beginning. `end` writes the whole gap.
         self._record(reason, start, now)
 
     def end(self, *, tell: bool = True) -> None:

@@ -86,5 +86,6 @@ def fit(picture: Luma | Picture, side_px: int, region: Box = WHOLE) -> tuple[Pix
 def _cut(picture: Luma | Picture, region: Box) -> Luma | Picture:
     height_px, width_px = picture.shape[:2]
     left, top = int(region[0] * width_px), int(region[1] * height_px)
+    # At least one pixel: `cv2.resize` refuses an empty picture.
     right, bottom = max(left + 1, round(region[2] * width_px)), max(top + 1, round(region[3] * height_px))
     return picture[top:bottom, left:right]

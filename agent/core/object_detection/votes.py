@@ -91,6 +91,7 @@ class LabelVotes:
         scores: dict[ObjectLabel, float] = {}
         for detection in detections:
             if self._counts(detection, moved):
+                # The best one alone: several boxes of one label in a frame are one vote.
                 scores[detection.label] = max(detection.score, scores.get(detection.label, 0.0))
         self.inferences += 1
         self._inferences.append((at_ns, frozenset(scores)))
@@ -114,6 +115,7 @@ class LabelVotes:
         found = [labels for at_ns, labels in self._inferences if from_ns <= at_ns < until_ns]
         if not found:
             return None
+        # A stretch has few inferences, so a label that the event did not confirm is left out.
         return sorted_labels(self._shown.intersection(frozenset[ObjectLabel]().union(*found)))
 
     def _counts(self, detection: Detection, moved: Box | None) -> bool:

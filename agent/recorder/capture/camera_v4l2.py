@@ -104,6 +104,7 @@ class V4l2Camera(PipelineCamera):
         pipeline = self._new_pipeline(sink)
         container, arrivals = self._require_open(self._container), queue.Queue[_Arrival](_QUEUED)
         stopped = threading.Event()
+        # A daemon: a read that hangs in the kernel must not keep the process from its end.
         reader = threading.Thread(
             target=self._read, args=(container, arrivals, stopped), name="camera-v4l2-reader", daemon=True
         )

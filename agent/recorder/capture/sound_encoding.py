@@ -128,6 +128,7 @@ class SoundPassthrough:
     def take(
         self, packet: av.Packet[AudioStream], came: Callable[[int], None], heard_ns: HeardNs
     ) -> Iterator[SoundPacket]:
+        # PyAV ends a stream with an empty packet.
         if packet.size:
             came(self._config.frame_samples)
             first, self._taken = self._taken, self._taken + self._config.frame_samples

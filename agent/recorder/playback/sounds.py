@@ -137,6 +137,7 @@ def _files(folder: Path | None) -> dict[str, Path]:
 def _is_name(text: str) -> bool:
     try:
         msgspec.convert(text, ReplyName)
+        # A file name that is no UTF-8 comes from Python with lone surrogates, and JSON has no place for them.
         text.encode()
         is_plain = unicodedata.is_normalized("NFC", text)
     except (msgspec.ValidationError, UnicodeEncodeError):

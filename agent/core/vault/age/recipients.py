@@ -102,6 +102,7 @@ class X25519Recipient:
         share = ephemeral.public_key().public_bytes_raw()
         shared_secret = ephemeral.exchange(self._key)
         key = wrapping.x25519_wrap_key(shared_secret, share, self.public)
+        # The fixed nonce is safe because each ephemeral secret makes a new key.
         body = ChaCha20Poly1305(key).encrypt(wrapping.ZERO_NONCE, file_key, None)
         return Stanza(wrapping.X25519_KIND, (to_base64(share),), body)
 
@@ -160,17 +161,16 @@ def _key_bytes(text: str, prefix: str) -> bytes:
 
 
 def _x25519_public(data: bytes) -> X25519PublicKey:
-    """Returns the public key that `data` is. Raises `FormatError` if no identity can have made it.
-
-    If a point of low order were accepted, every shared secret would be zero and any reader could open the footage. A
-    number of 2²⁵⁵ - 19 or more is a second spelling of a smaller one. The wrap key covers the spelling, so the owner of
-    the key could not open the file.
-    """
+    """Returns the public key that `data` is. Raises `FormatError` if no identity can have made it."""
     try:
         public = X25519PublicKey.from_public_bytes(data)
+        # It raises `ValueError` for a point of low order. With such a point every shared secret would be zero, and any
+        # reader could open the footage.
         X25519PrivateKey.from_private_bytes(_ANY_SECRET).exchange(public)
     except ValueError as error:
         raise FormatError("This X25519 recipient is not a sound public key.") from error
+    # Such a number is a second spelling of a smaller one. The wrap key covers the spelling, so the owner of the key
+    # could not open the file.
     if int.from_bytes(data, "little") >= _X25519_FIELD:
         raise FormatError("This X25519 recipient is not in its canonical form.")
     return public

@@ -44,5 +44,6 @@ def chunk_nonce(counter: int, *, last: bool) -> bytes:
 
 def sealed_bytes(plaintext_bytes: int) -> int:
     """Returns the length of the payload (nonce, chunks, tags) of a plaintext of that length."""
+    # An empty plaintext also has a chunk, which is the last one.
     chunks = max(1, -(-plaintext_bytes // CHUNK_BYTES))
     return NONCE_BYTES + plaintext_bytes + chunks * TAG_BYTES
