@@ -120,6 +120,7 @@ def _hashes(units: Iterable[bytes], codec: VideoCodec, anchor: bytes) -> tuple[l
         begins = nal_type(unit, codec) in _INTRA[codec] and len(unit) > header and unit[header] & _FIRST_SLICE
         if begins:
             anchor = digest
+        # With its keyframe's hash, a slice proves nothing behind another keyframe.
         found.append(digest if begins else hashlib.sha256(anchor + digest).digest())
     return found, anchor
 

@@ -148,6 +148,7 @@ class BootClocks:
                 undated = True
                 continue
             start_ms = boot.zero_ms + boot.first_us // _US_PER_MS
+            # Boots whose dates overlap, for example after a clock that was wrong, have no stretch between them.
             if end_ms is None or start_ms > end_ms:
                 state = CoverageState.CLOCK_UNKNOWN if undated else CoverageState.DEVICE_OFF
                 found.append(CoverageSpan(_EVER_MS[0] if end_ms is None else end_ms, start_ms, state))
