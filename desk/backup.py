@@ -78,6 +78,7 @@ def make_backup(config: DeskConfig, configuration: Path, out: Path, recipients: 
     with files.storage_errors(out):
         try:
             with written.open("xb") as file:
+                # Before a byte is written, whatever the umask is.
                 os.fchmod(file.fileno(), 0o600)
                 count = _write(config, configuration, _SealedFile(file, recipients))
                 os.fsync(file.fileno())
@@ -226,12 +227,14 @@ def _extract(opened: _Opened, into: Path) -> int:
         with tarfile.open(fileobj=opened, mode="r|") as archive:  # type: ignore[call-overload]
             for member in archive:
                 content = archive.extractfile(member) if member.isfile() else None
+                # Only plain files, and nothing behind the last member: a link or a device could lead out of the folder.
                 if content is None or end:
                     raise _not_ours(member.name)
                 if member.name == _END:
                     end = json.loads(content.read(_MOST_END_BYTES))
                     continue
                 _put(into, member, content)
+        # The tag of the last chunk is verified only at the end, so a cut file shows here.
         opened.drain()
     except (tarfile.TarError, ValueError) as error:
         raise FormatError("This file holds no backup of a desk.", remedy="Give a file of 'backup'.") from error
@@ -247,6 +250,7 @@ def _put(into: Path, member: tarfile.TarInfo, content: BinaryIO) -> None:
         raise _not_ours(member.name)
     path = into / name
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # A name that comes twice is refused, and no right is given to the group or to others.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, member.mode & 0o700)
     with os.fdopen(descriptor, "wb") as file:
         shutil.copyfileobj(content, file, _BYTES)

@@ -37,6 +37,8 @@ def made_certificate(folder: Path, names: Sequence[str], now: datetime.datetime)
         authority, authority_key = _authority(folder, now)
         own_key = ec.generate_private_key(ec.SECP256R1())
         made = _end_entity(names, own_key.public_key(), authority, authority_key, now)
+        # The key first: a stop after it leaves a certificate that is still not good, and the next start makes both
+        # again.
         files.write(key, _key_pem(own_key), secret=True)
         files.write(certificate, _pem(made) + _pem(authority))
     return certificate, key

@@ -36,6 +36,7 @@ Minutes = Annotated[int, Meta(ge=1, le=10_080)]
 Hours = Annotated[int, Meta(ge=1, le=720)]
 
 
+# Unknown keys are refused, because a misspelt one would silently have no effect.
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
     """One table of the file."""
 

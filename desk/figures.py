@@ -128,9 +128,10 @@ def _replication() -> Iterator[Metric]:
 
 
 def _by_state(model: type[Model], name: str, words: str, states: Any, field: str = "state") -> Metric:
-    """Counts rows by a field. Each state that the code knows has a sample, so that an alert can compare with 0."""
+    """Counts rows by a field."""
     rows = model._default_manager.order_by().values(field).annotate(count=Count("pk"))
     counts = {row[field]: row["count"] for row in rows}
+    # A sample for each state that the code knows, so that an alert can compare with 0.
     samples = tuple((f'{{{field}="{state}"}}', float(counts.get(state, 0))) for state, _ in states)
     return Metric(name, "gauge", words, samples)
 

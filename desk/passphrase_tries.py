@@ -43,6 +43,7 @@ def take_try(organisation: Organisation, person: Person, key: str) -> None:
             log.record(organisation, person, _TRIED, key)
         elif not since_right.filter(action=_LIMITED).exists():  # one entry, however long a program goes on
             log.record(organisation, person, _LIMITED, key, tries=MOST_TRIES)
+    # Outside the transaction, which the error would undo with its entry.
     if is_over:
         raise RequestError(
             _("There were too many wrong passphrases."),

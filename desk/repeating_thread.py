@@ -87,6 +87,7 @@ class RepeatingThread:
                 self._moves()
                 began_s, fault = self._moved_s, None
                 try:
+                    # A connection that its server has closed meanwhile would fail the first query of the step.
                     close_old_connections()
                     self._step()
                 except Exception as error:  # noqa: BLE001 (a bug must not end the thread until a restart)
@@ -100,6 +101,7 @@ class RepeatingThread:
             try:
                 self._end()
             finally:
+                # Django keeps one connection for each thread, and nothing else closes this one.
                 connection.close()
 
 

@@ -98,6 +98,7 @@ class _BoundedRequest:
     def look_at_length(self, scope: Any) -> None:
         """Refuses the request if the announced length is over the bound."""
         announced = dict(scope["headers"]).get(b"content-length", b"")
+        # Cut to 20 digits, because `int` raises an error for more than 4 300.
         if announced.isdigit() and int(announced[:20]) > self._server.bounds.body_bytes:
             self.refusal = self._too_large()
 
@@ -129,6 +130,7 @@ class _BoundedRequest:
         self._bytes += size_bytes
         if self._bytes > bounds.body_bytes:
             return self._too_large()
+        # Small bodies do not count together, so large ones cannot shut out a tip or a sign-in.
         more = max(0, self._bytes - bounds.small_bytes) - self._large_bytes
         if self._server.large_bytes + more > bounds.large_bytes:
             return _Refusal(503, "Too many files come at once. Try again in a minute.")
@@ -140,6 +142,7 @@ class _BoundedRequest:
         self._is_whole = True
         try:
             async with asyncio.timeout(self._server.bounds.wait_s):
+                # A place only for a whole body: a sender who drips bytes holds no thread.
                 await self._server.places.acquire()
         except TimeoutError:
             return _Refusal(503, "Too many pages are asked for at once. Try again in a minute.")

@@ -91,6 +91,7 @@ def seal(folder: Path, passphrase: str) -> None:
     key = load_key(folder / _PLAIN)
     sealed = seal_key(key, passphrase)
     files.write(folder / _PUBLIC, f"{public_key_of(key).text}\n".encode("ascii"))
+    # The public key is there before, because a folder with a sealed key needs it to open at all.
     files.write(folder / _SEALED, sealed, secret=True)
     with _lock:
         _unlocked[folder] = FileSigner(_opened(folder, passphrase))  # before the open file goes

@@ -91,6 +91,7 @@ def _check_storage(config: DeskConfig, say: Callable[[str], object]) -> None:
 def _require_free(web: Web) -> None:
     """Raises `ConfigurationError` if the desk cannot listen. uvicorn would say so without a remedy, after the link."""
     try:
+        # Closed again at once. Another program may still be faster, and uvicorn then says so.
         family = socket.AF_INET6 if ":" in web.host else socket.AF_INET
         socket.create_server((web.host, web.port), family=family).close()
     except OSError as error:
@@ -153,5 +154,6 @@ def _settings(config: DeskConfig, say: Callable[[str], object], status: ServiceS
         settings.ssl_certfile, settings.ssl_keyfile = str(certificate), str(key)
         settings.load()
         assert settings.ssl is not None  # noqa: S101 (a certificate is given)
+        # uvicorn leaves Python's default, which allows TLS 1.2.
         settings.ssl.minimum_version = ssl.TLSVersion.TLSv1_3
     return settings

@@ -98,6 +98,8 @@ def _database() -> dict[str, Any]:
     if chosen.kind == "sqlite":
         # WAL lets readers go on beside one writer; FULL makes a commit survive a power cut.
         pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+        # IMMEDIATE takes the lock for writing at the beginning. A transaction that reads first and then writes would
+        # fail at once, without the timeout, if another one has written meanwhile.
         options = {"init_command": pragmas, "transaction_mode": "IMMEDIATE", "timeout": 20}
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA / "desk.sqlite3", "OPTIONS": options}
     from desk.storage.postgres_servers import LIMITS, tls_parameters  # PostgreSQL's client stays unloaded beside SQLite
@@ -160,6 +162,7 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = "username"
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SESSION_REMEMBER = False
+# A link on a foreign page could otherwise end the session.
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https"
@@ -180,6 +183,7 @@ MFA_ALLOW_UNVERIFIED_EMAIL = True  # an admin vouches for the address of an invi
 MFA_FORMS = {"add_webauthn": "desk.people.forms.AddPasskeyForm"}
 SOCIALACCOUNT_PROVIDERS = {
     "openid_connect": {
+        # An intercepted code of the provider is worth nothing without the secret in this session.
         "OAUTH_PKCE_ENABLED": True,
         "APPS": [
             {
@@ -201,6 +205,7 @@ SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 
 # --- Cookies and headers
 
+# `__Host-`: browsers take the cookie over HTTPS only, and from no neighbouring host of the same domain.
 SESSION_COOKIE_NAME = "__Host-desk"
 SESSION_COOKIE_SECURE = True
 SESSION_COOKIE_HTTPONLY = True

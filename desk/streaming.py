@@ -50,6 +50,7 @@ class _AsyncPieces:
         return self
 
     async def __anext__(self) -> bytes:
+        # In one thread, because Django's database connections belong to the thread that opened them.
         piece = await sync_to_async(self._next, thread_sensitive=True)()
         if piece is None:
             raise StopAsyncIteration

@@ -102,6 +102,7 @@ def token_signer(token: Token, label: str) -> TokenSigner:
             public = _find(session, label, ObjectClass.PUBLIC_KEY)
         except pkcs11.exceptions.NoSuchKey:
             public = _make(session, label)
+        # The attribute is DER, and some tokens give the bare point. Both end with its 32 bytes.
         point = bytes(public[Attribute.EC_POINT])[-_KEY_BYTES:]
     return TokenSigner(opened, label, PublicKey(point))
 
@@ -117,6 +118,7 @@ def destroy_token_key(token: Token, label: str, public_key: PublicKey) -> None:
         try:
             private = _find_any(session, label, ObjectClass.PRIVATE_KEY)
             if private is not None:
+                # The label may be that of a key made later, which must stay.
                 if not public_key.verifies(private.sign(_PROBE, mechanism=Mechanism.EDDSA), _PROBE):
                     raise ConfigurationError(
                         "This token holds another key.", remedy="Connect the token that made the root's key."
@@ -151,6 +153,7 @@ def _find(session: Any, label: str, kind: ObjectClass) -> Any:
 
 def _make(session: Any, label: str) -> Any:
     curve = session.create_domain_parameters(KeyType.EC_EDWARDS, {Attribute.EC_PARAMS: _ED25519}, local=True)
+    # The token refuses to export such a key, also wrapped in another one.
     secret = {Attribute.EXTRACTABLE: False, Attribute.SENSITIVE: True}
     public, _ = curve.generate_keypair(
         mechanism=Mechanism.EC_EDWARDS_KEY_PAIR_GEN, store=True, label=label, private_template=secret

@@ -168,6 +168,7 @@ def make_folder(config: DeskConfig, name: str, folder: Path) -> Iterator[Path]:
         raise ConfigurationError(f"{folder} exists.", remedy="Choose another folder.")
     desk_key()  # makes it on a new desk
     files.make_folder(folder)
+    # Before the first secret is in it.
     folder.chmod(0o700)
     changed = msgspec.structs.replace(config, broker=msgspec.structs.replace(config.broker, worker=name))
     files.write(folder / "desk.toml", _text(changed, folder).encode())

@@ -93,6 +93,7 @@ def build(version: Path) -> None:
     # -I keeps the current folder and the user's environment variables out of the program.
     launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(python)} -I -m desk "$@"\n')
     launcher.chmod(0o755)
+    # Before the mark: a power cut could leave it beside files without bytes, and the next run would trust them.
     os.sync()
     (version / COMPLETE).touch()
 
@@ -104,6 +105,7 @@ def switch(base: Path, version: str) -> str | None:
     made = base / ".current.new"
     made.unlink(missing_ok=True)
     made.symlink_to(version)
+    # One rename, so that the unit always finds a program.
     made.replace(current)
     return before
 
@@ -194,6 +196,7 @@ def main(arguments: list[str]) -> None:
         if Path("/run/systemd/system").is_dir():
             start(base, before if before != version else None)
     for old in base.iterdir():
+        # The version before stays, for a way back by hand.
         if old.name not in ("current", version, before):
             shutil.rmtree(old, ignore_errors=True)
     say("The desk is installed. Its link for the first admin is in:  journalctl -u doorward-desk")

@@ -91,6 +91,7 @@ def deb(architecture: str, wheelhouse: Path | None, out: Path) -> Path:
         " Footage is sealed to keys that are not in the doorbell. It leaves only when its\n"
         " owner hands over the keys of exactly the segments they chose.\n"
     )
+    # dpkg's format knows only MD5. Without the word, Python refuses it where OpenSSL follows FIPS.
     sums = "".join(f"{hashlib.md5(data, usedforsecurity=False).hexdigest()}  {name}\n" for name, data in files.items())
     scripts = {"control": control, "md5sums": sums, "postinst": POSTINST, "prerm": PRERM, "postrm": POSTRM}
     members = [
@@ -128,6 +129,7 @@ def _folders(names: Iterable[str]) -> list[str]:
 
 
 def _ar_member(name: str, data: bytes, at_s: int) -> bytes:
+    # ar(5) begins each member at an even byte.
     return f"{name:<16}{at_s:<12}{0:<6}{0:<6}{'100644':<8}{len(data):<10}`\n".encode() + data + b"\n" * (len(data) % 2)
 
 
@@ -140,6 +142,7 @@ def sbom() -> str:
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
+        # From the content, because a random number would make two builds differ.
         "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'doorward {version()} {body}')}",
         "version": 1,
         "metadata": {"component": root},
@@ -152,6 +155,7 @@ def sbom() -> str:
 def _pinned() -> Iterator[dict[str, object]]:
     name = pinned = ""
     hashes: list[str] = []
+    # A pin is given when the next begins, so one more line ends the last.
     for line in [*(ROOT / "requirements" / "run.txt").read_text().splitlines(), "end==0"]:
         if begins := re.match(r"([A-Za-z0-9_.-]+)==([^\s;\\]+)", line):
             if name:

@@ -197,6 +197,7 @@ def fetch_footage() -> None:
 
 def _download(folder: Path) -> Path | None:
     """Downloads the package into `folder`, first by the system's lists, then by our own lists (needs no root)."""
+    # As another user than root, apt cannot change to its own user, nor take the system's lock.
     quiet = ["-q", "-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1"]
     own_lists = ["-o", f"Dir::State={folder}/state", "-o", f"Dir::Cache={folder}/cache"]
     (folder / "state" / "lists" / "partial").mkdir(parents=True)
@@ -268,6 +269,7 @@ def _install_npm(folder: Path, what: str) -> None:
         return
     say(f"Installing {what} (npm ci)")
     npm = shutil.which("npm") or fail("npm is missing.", "install it:  sudo apt-get install nodejs npm")
+    # Without `--ignore-scripts`, each package could run a program of its own here.
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     _run(command, f"npm could not install {folder.relative_to(ROOT)}", cwd=folder)
     stamp.write_text(key + "\n")

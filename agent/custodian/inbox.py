@@ -143,7 +143,7 @@ class Inbox:
 
     def on_message(self, topic: str, data: bytes) -> Receipt | None:
         """Handles one inbound message.  Returns a receipt for the transfer that it concerns, otherwise None."""
-        self._measure(topic, data)
+        self._measure_before_transaction(topic, data)
         with self._decisions.one():
             taken = self._handle(topic, data)
         if isinstance(taken, _Untracked):
@@ -156,7 +156,7 @@ class Inbox:
             return None
         return taken
 
-    def _measure(self, topic: str, data: bytes) -> None:
+    def _measure_before_transaction(self, topic: str, data: bytes) -> None:
         """Measures the area of a request about this place before the transaction, because owners wait for a
         transaction.
 

@@ -77,9 +77,9 @@ class MqttBus:
         self._outgoing: deque[OutboundPublish] = deque()
         self._taken: deque[tuple[int, int]] = deque()
         self._beat = AcknowledgementBeat(settings.inbound_beat_s)
-        self._came: deque[tuple[MessageReceived | None, int]] = deque()
+        self._unacknowledged: deque[tuple[MessageReceived | None, int]] = deque()
         """(message, packet id): for the next beat to acknowledge and, if there is a message, to let in"""
-        self._came_bytes = 0
+        self._unacknowledged_bytes = 0
         self._inbound = InboundQueue(settings)
         """With a beat: what was acknowledged and waits to be taken."""
         self._filters: dict[str, bool] = {}
@@ -127,11 +127,13 @@ class MqttBus:
         expiry_s: int | None = None,
         properties: tuple[tuple[str, str], ...] = (),
     ) -> bool:
+        # MQTT 5 §3.3.2.1 forbids wildcards in the topic of a PUBLISH, and a broker ends the connection for one.
         if not topic or any(character in topic for character in "+#\0"):
             raise InternalError(f"{topic!r} is no topic to publish to.")
         with self._changed:
             if token in self._window:
                 raise InternalError(f"Publication {token} is in flight already.")
+            # Refused instead of queued: chunks in a queue could leave after their owner has revoked the approval.
             if not self._connected or not self._window.admits(len(payload)):
                 return False
             self._window.add(token, len(payload))
@@ -174,7 +176,7 @@ class MqttBus:
         """See the port. Messages with topics for which `leave` is true wait for a call without it (`SharedBus`)."""
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
-            while (place := self._first(leave)) is None:
+            while (place := self._oldest_event(leave)) is None:
                 now_s = time.monotonic()
                 message = self._inbound.take(now_s)
                 if message is not None:
@@ -185,8 +187,12 @@ class MqttBus:
                 self._changed.wait(min(deadline_s - now_s, deadline_s if paced_s is None else paced_s))
             event, packet_id, connection = self._events[place]
             del self._events[place]
+            # The slot is free once its result is taken. If it were free on arrival, results could pile up here without
+            # a bound.
             if isinstance(event, PublishResult):
                 self._window.remove(event.token)
+            # Without a beat the broker gets its acknowledgement now, so its receive maximum bounds the messages that
+            # wait.
             if packet_id:
                 self._taken.append((packet_id, connection))
             if isinstance(event, MessageReceived):
@@ -196,7 +202,7 @@ class MqttBus:
             self._wake()
         return event
 
-    def _first(self, leave: Callable[[str], bool] | None) -> int | None:
+    def _oldest_event(self, leave: Callable[[str], bool] | None) -> int | None:
         """Under the lock. Returns the place of the oldest event that is not left."""
         for place, (event, _, _) in enumerate(self._events):
             if leave is None or not isinstance(event, MessageReceived) or not leave(event.topic):
@@ -221,17 +227,19 @@ class MqttBus:
             started = time.monotonic()
             self._acknowledged_any = False
             try:
-                self._live_one_connection()
+                self._serve_connection()
             except Exception as raised:  # noqa: BLE001 (a bug must not end the thread silently)
                 error = raised if isinstance(raised, LinkError) else _internal(raised)
+                # A connection that ends at once resets nothing. Otherwise a broker that accepts and then hangs up would
+                # be tried at the shortest pause for ever.
                 if self._acknowledged_any or time.monotonic() - started >= _STABLE_AFTER_S:
                     self._backoff.reset()
                 pause_s = self._backoff.next_s(error.fault, pending=self._pending)
-                self._end_of_link(BusDisconnected(error.fault, error, pause_s))
+                self._on_link_ended(BusDisconnected(error.fault, error, pause_s))
                 self._pause(error.fault, pause_s)
-        self._end_of_link(None)
+        self._on_link_ended(None)
 
-    def _live_one_connection(self) -> None:
+    def _serve_connection(self) -> None:
         """Connect and move packets until `stop`.  Raises `LinkError` when the connection ends before."""
         connection = Connection(self._settings, self._context())
         self._connection_count += 1
@@ -241,10 +249,10 @@ class MqttBus:
                 self._drain_wake()  # first: a wake that comes after it cuts the step short
                 if self._stopping:
                     return
-                self._hand_over(connection)
-                happened = connection.step(min(self._let_in(connection), self._until_asked_again_s()))
+                self._pass_to_connection(connection)
+                happened = connection.step(min(self._acknowledge_at_beat(connection), self._until_asked_again_s()))
                 if happened:
-                    self._tell(happened, connection)
+                    self._on_connection_events(happened, connection)
         finally:
             self.dropped += connection.dropped
             connection.close()
@@ -256,7 +264,7 @@ class MqttBus:
         except ConfigurationError as error:
             raise LinkError(LinkFault.CERTIFICATE_REFUSED, error.message, remedy=error.remedy) from error
 
-    def _hand_over(self, connection: Connection) -> None:
+    def _pass_to_connection(self, connection: Connection) -> None:
         """Give the connection what callers left since the last time."""
         with self._changed:
             if not self._connected:
@@ -268,6 +276,7 @@ class MqttBus:
             if self._settings.session_s:
                 self._note_told(changes)
         for packet_id, number in taken:
+            # A packet id of an earlier connection may name another message on this one (MQTT 5 §2.2.1).
             if number == self._connection_count:
                 connection.acknowledge(packet_id)
         for topic_filter, retained in changes:
@@ -299,30 +308,32 @@ class MqttBus:
             if len(self._ended) > _MOST_ENDED:
                 self._ended.popitem(last=False)
 
-    def _let_in(self, connection: Connection) -> float:
+    def _acknowledge_at_beat(self, connection: Connection) -> float:
         """Runs a beat: acknowledges all messages that came, then offers them. Returns the seconds until the next
         one."""
-        if not self._came:
+        if not self._unacknowledged:
             return _STEP_S
         wait_s = self._beat.wait_s(time.monotonic())
         if wait_s:
             return min(_STEP_S, wait_s)
-        for _, packet_id in self._came:
+        # Before any caller sees a message: the time of an acknowledgement must not show how long a message is worked on
+        # (promise 3).
+        for _, packet_id in self._unacknowledged:
             connection.acknowledge(packet_id)
         self._beat.taken()
         with self._changed:
-            self._offer_what_came()
+            self._offer_inbound()
             self._changed.notify_all()
         self._on_event()
         return _STEP_S
 
-    def _offer_what_came(self) -> None:
+    def _offer_inbound(self) -> None:
         """Offers under the lock, after the acknowledgements, which makes them independent of the taker."""
-        for message, _ in self._came:
+        for message, _ in self._unacknowledged:
             if message is not None:
                 self.crowded_out += self._inbound.put(message)
-        self._came.clear()
-        self._came_bytes = 0
+        self._unacknowledged.clear()
+        self._unacknowledged_bytes = 0
 
     def _offer(self, message: MessageReceived, packet_id: int) -> bool:
         """Under the lock.  False when too many wait to be taken: it is dropped."""
@@ -338,35 +349,39 @@ class MqttBus:
     def _is_full(self, count: int, size_bytes: int) -> bool:
         return count >= self._settings.inbound_queue or (count > 0 and size_bytes > self._settings.inbound_bytes)
 
-    def _tell(self, happened: list[ConnectionEvent], connection: Connection) -> None:
+    def _on_connection_events(self, happened: list[ConnectionEvent], connection: Connection) -> None:
         """All that came at once, under one lock: told one by one, each would wake a caller to wait for the next."""
         with self._changed:
             for happening in happened:
-                self._tell_one(happening, connection)
+                self._on_connection_event(happening, connection)
             self._changed.notify_all()
         self._on_event()
 
-    def _tell_one(self, happening: ConnectionEvent, connection: Connection) -> None:
+    def _on_connection_event(self, happening: ConnectionEvent, connection: Connection) -> None:
         """Under the lock."""
         match happening:
             case InboundPublish(message, packet_id) if self._settings.inbound_beat_s:
                 size_bytes = held_bytes(message)
                 # Only a broker that ignores the receive maximum fills it, or one that floods a client with QoS 0.
-                if self._is_full(len(self._came), self._came_bytes + size_bytes):
+                if self._is_full(len(self._unacknowledged), self._unacknowledged_bytes + size_bytes):
                     self.dropped += 1
                     connection.acknowledge(packet_id)
+                # The network sees this upload anyway, so its receipt is offered at once and uploads stay fast. The
+                # acknowledgement waits for the beat like all others.
                 elif sender_of(message.topic).kind is TopicClass.RECEIPTS:
                     self.crowded_out += self._inbound.put(message)
-                    self._came.append((None, packet_id))
+                    self._unacknowledged.append((None, packet_id))
                 else:
-                    self._came.append((message, packet_id))
-                    self._came_bytes += size_bytes
+                    self._unacknowledged.append((message, packet_id))
+                    self._unacknowledged_bytes += size_bytes
             case InboundPublish(message, packet_id):
                 if not self._offer(message, packet_id):
                     connection.acknowledge(packet_id)
             case BusConnected(_, window):
                 self._connected = True
                 self._window.messages = window
+                # All filters again: this connection has no subscriptions, unless the broker kept a session, and it may
+                # have lost that.
                 self._filter_changes = deque([*((each, None) for each in self._ended), *self._filters.items()])
                 self._events.append((happening, 0, 0))
             case PublishAcknowledged(token) | PublishRefused(token):
@@ -382,14 +397,18 @@ class MqttBus:
             case _:
                 self._events.append((happening, 0, 0))
 
-    def _end_of_link(self, news: BusDisconnected | None) -> None:
+    def _on_link_ended(self, news: BusDisconnected | None) -> None:
         with self._changed:
             self._connected = False
             self._outgoing.clear()
             self._taken.clear()
-            self._offer_what_came()
+            # A broker without a session does not repeat a live message. So messages that waited for their beat are
+            # offered without it.
+            self._offer_inbound()
             self._filter_changes.clear()
             self._refused_filters.clear()
+            # Each owner decides whether to send again. paho would resend all of them, also chunks of a transfer that
+            # was revoked meanwhile.
             self._events.extend((PublishLost(token), 0, 0) for token in sorted(self._unsettled))
             self._unsettled.clear()
             if news is not None:
@@ -424,7 +443,9 @@ class MqttBus:
         with contextlib.suppress(BlockingIOError):
             while self._wake_reader.recv(4096):
                 pass
-        self._woken = False  # last: who rang before has left what `_hand_over` finds, who comes after rings again
+        # Last. Callers that woke the thread before this line have left what `_pass_to_connection` finds. Later callers
+        # see False and wake it again. The other order could lose the wake of a caller between the two.
+        self._woken = False
 
 
 def _internal(error: Exception) -> LinkError:

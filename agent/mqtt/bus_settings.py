@@ -42,8 +42,8 @@ class BusSettings:
     processed. Afterwards a message waits among those of its sender (`inbound.py`). 0: each message is acknowledged at
     the moment it is taken, in order of arrival."""
     inbound_bytes: int = 4 << 20
-    """Limit on messages that wait for their beat, or without a beat to be taken. With a beat the same again for
-    messages that wait to be taken. More are dropped and counted."""
+    """Limit on messages that wait for their beat, or without a beat to be taken. With a beat the same again, and
+    512 KiB for trust roots, for messages that wait to be taken. More are dropped and counted."""
     inbound_of_one: int = 80
     """With a beat: messages of one sender that wait to be taken.  As many as a broker keeps of one in a cell."""
     inbound_per_s: float = 20.0

@@ -59,7 +59,7 @@ class Connection:
     def __init__(self, settings: BusSettings, context: ssl.SSLContext) -> None:
         self._settings = settings
         self._context = context
-        self._happened: list[ConnectionEvent] = []
+        self._new_events: list[ConnectionEvent] = []
         self._tokens: dict[int, int] = {}
         self._filters: dict[int, str] = {}
         self._connected = False
@@ -76,6 +76,7 @@ class Connection:
     def open(self, wake: socket.socket) -> None:
         """Make the TCP and TLS connection and send CONNECT.  `wake` becomes readable to cut a `step` short."""
         settings = self._settings
+        # Read for each connection, so that a renewed token works without a restart of the bus.
         if settings.password_file is not None:
             try:
                 password = tls.read_password(settings.password_file)
@@ -97,7 +98,7 @@ class Connection:
             raise tls.explain(error, settings) from error
         sock = self._client.socket()
         if sock is None:
-            raise self._why_it_ended()
+            raise self._reason_of_end()
         self._selector.register(sock, selectors.EVENT_READ)
         self._selector.register(wake, selectors.EVENT_READ)
         self._deadline = time.monotonic() + settings.connect_s
@@ -106,24 +107,31 @@ class Connection:
         """Move packets for at most `timeout_s`; say what happened.  Raises `LinkError` when the connection is over."""
         sock = self._client.socket()
         if isinstance(sock, ssl.SSLSocket) and self._fault is None:
-            if self._waiting:
+            if self._awaits_broker:
                 timeout_s = min(timeout_s, self._deadline - time.monotonic())
-            self._move(sock, 0.0 if self._happened or sock.pending() else max(0.0, timeout_s))
-        happened, self._happened = self._happened, []
+            # Bytes that TLS has already decrypted do not make the socket readable, so `select` would wait beside a
+            # whole packet.
+            self._exchange_packets(sock, 0.0 if self._new_events or sock.pending() else max(0.0, timeout_s))
+        happened, self._new_events = self._new_events, []
+        # Events go first: a refusal that came with the last packets must not be lost behind the error.
         if not happened:
-            self._check()
+            self._raise_if_over()
         return happened
 
     def publish(self, publication: OutboundPublish) -> None:
         """Sends it, or settles it at once as refused if the broker's limits forbid it."""
-        self._tick_if_idle()
+        # Only a publication in flight can stall. Without this, an idle hour would count against the first one after it.
+        self._restart_deadline_if_idle()
         size_bytes = publication.packet_bytes()
+        # paho ignores the broker's Maximum Packet Size (MQTT 5 §3.2.2.3.6). A broker ends the connection for a larger
+        # packet, and each retry would end the next one.
         if size_bytes > self._packet_bytes:
             limit = f"{size_bytes} bytes, the broker takes {self._packet_bytes}"
-            self._happened.append(PublishRefused(publication.token, _TOO_LARGE, f"packet too large: {limit}"))
+            self._new_events.append(PublishRefused(publication.token, _TOO_LARGE, f"packet too large: {limit}"))
             return
+        # Retain Available 0 (§3.2.2.3.5): a broker ends the connection for a retained message.
         if publication.retain and not self._retains:
-            self._happened.append(PublishRefused(publication.token, _NO_RETAIN, "the broker retains nothing"))
+            self._new_events.append(PublishRefused(publication.token, _NO_RETAIN, "the broker retains nothing"))
             return
         info = self._client.publish(
             publication.topic,
@@ -168,6 +176,8 @@ class Connection:
             client_id=self._settings.name + ending,
             protocol=MQTTProtocolVersion.MQTTv5,
             reconnect_on_failure=False,
+            # paho would acknowledge as soon as it reads. The bus decides instead: at a beat, or when a caller takes the
+            # message.
             manual_ack=True,
         )
         client.connect_timeout = self._settings.connect_s
@@ -193,15 +203,17 @@ class Connection:
         if code.is_failure:
             self._fault = refused_by_broker(self._place, "refuses us", code, properties)
             return
+        # Without QoS 1 there is no PUBACK (§3.2.2.3.4), so no publication would ever settle.
         if getattr(properties, "MaximumQoS", 1) < 1:
             self._fault = broken_protocol(self._place, "acknowledges nothing: its maximum QoS is 0")
             return
         self._connected = True
-        self._tick()
+        self._restart_deadline()
         self._packet_bytes = getattr(properties, "MaximumPacketSize", LARGEST_PACKET_BYTES)
         self._retains = bool(getattr(properties, "RetainAvailable", 1))
+        # paho ignores the broker's receive maximum (§3.2.2.3.3). A client that exceeds it is disconnected with 0x93.
         window = min(getattr(properties, "ReceiveMaximum", 65535), self._settings.window_messages)
-        self._happened.append(BusConnected(self._packet_bytes, window))
+        self._new_events.append(BusConnected(self._packet_bytes, window))
 
     def _on_disconnect(
         self,
@@ -211,6 +223,7 @@ class Connection:
         code: ReasonCode,
         properties: Properties | None,
     ) -> None:
+        # Only a DISCONNECT of the broker holds its reason. For a socket that broke, paho makes up a code.
         if flags.is_disconnect_packet_from_server and self._fault is None:
             self._fault = refused_by_broker(self._place, "ended the connection", code, properties)
 
@@ -220,11 +233,13 @@ class Connection:
         token = self._tokens.pop(packet_id, None)
         if token is None:
             return
-        self._tick()
+        self._restart_deadline()
         if code.value >= _FAILURE:
-            self._happened.append(PublishRefused(token, code.value, code.getName()))
+            self._new_events.append(PublishRefused(token, code.value, code.getName()))
         else:
-            self._happened.append(PublishAcknowledged(token, heard=code.value != _NO_SUBSCRIBERS))
+            # Code 0x10: the broker took it, and no client is subscribed. So the requester is away, which the sender
+            # waits for.
+            self._new_events.append(PublishAcknowledged(token, heard=code.value != _NO_SUBSCRIBERS))
 
     def _on_subscribe(
         self, _client: paho.Client, _userdata: object, packet_id: int, codes: list[ReasonCode], _properties: object
@@ -234,27 +249,31 @@ class Connection:
             return
         refused = [code.value for code in codes if code.value >= _FAILURE]
         if refused or not codes:
-            self._happened.append(SubscriptionRefused(topic_filter, refused[0] if refused else _FAILURE))
+            self._new_events.append(SubscriptionRefused(topic_filter, refused[0] if refused else _FAILURE))
         else:
-            self._happened.append(Subscribed(topic_filter))
+            self._new_events.append(Subscribed(topic_filter))
 
     def _on_message(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
         packet_id = message.mid if message.qos else 0
         properties = message.properties
+        # paho delivers an aliased message with an empty topic, so its sender would be unknown.
         if getattr(properties, "TopicAlias", None) is not None:
             self._fault = broken_protocol(self._place, "sends topic aliases, which we said we do not take")
             return
         try:
+            # paho decodes the topic at this access, so hostile bytes raise here.
             topic = message.topic
         except UnicodeDecodeError:
             topic = ""
         if not topic or len(message.payload) > self._settings.inbound_packet_bytes:
             self.dropped += 1
+            # Acknowledged although dropped. Otherwise malformed messages would fill the receive maximum, and the broker
+            # would send nothing else.
             self._client.ack(packet_id, message.qos)
             return
         pairs = tuple((str(key), str(value)) for key, value in getattr(properties, "UserProperty", ()))
         received = MessageReceived(topic, bytes(message.payload), pairs)
-        self._happened.append(InboundPublish(received, packet_id))
+        self._new_events.append(InboundPublish(received, packet_id))
 
     # Watching
 
@@ -263,18 +282,18 @@ class Connection:
         return f"{self._settings.host}:{self._settings.port}"
 
     @property
-    def _waiting(self) -> bool:
+    def _awaits_broker(self) -> bool:
         return bool(self._tokens) or not self._connected
 
-    def _tick(self) -> None:
+    def _restart_deadline(self) -> None:
         """Something we waited for has come: the next may take as long again."""
         self._deadline = time.monotonic() + self._settings.stall_s
 
-    def _tick_if_idle(self) -> None:
+    def _restart_deadline_if_idle(self) -> None:
         if not self._tokens:
-            self._tick()
+            self._restart_deadline()
 
-    def _move(self, sock: ssl.SSLSocket, timeout_s: float) -> None:
+    def _exchange_packets(self, sock: ssl.SSLSocket, timeout_s: float) -> None:
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._client.want_write() else 0)
         if self._selector.get_key(sock).events != wanted:
             self._selector.modify(sock, wanted)
@@ -284,15 +303,18 @@ class Connection:
             if events & selectors.EVENT_READ or sock.pending():
                 if self._client.loop_read() is MQTTErrorCode.MQTT_ERR_PROTOCOL:
                     self._fault = self._fault or broken_protocol(self._place, "sent something that is not MQTT 5")
-                self._look_inside()
+                self._check_paho_limits()
             if events & selectors.EVENT_WRITE:
                 self._client.loop_write()
+            # Sends the keep-alive ping, and closes a connection whose last ping has no answer.
             self._client.loop_misc()
+        # Hostile bytes make paho raise errors of many kinds. Each ends this connection and leaves the bus's thread
+        # alive.
         except Exception as error:
             what = f"sent something that is not MQTT 5 ({type(error).__name__})"
             raise broken_protocol(self._place, what) from error
 
-    def _look_inside(self) -> None:
+    def _check_paho_limits(self) -> None:
         """paho takes any packet into memory, up to 256 MB, and any number of QoS 2 messages that are never released.
 
         It also queues acknowledgements without end for a broker that sends and does not read. It has no public limit on
@@ -305,22 +327,23 @@ class Connection:
         elif self._client._in_messages:
             self._fault = broken_protocol(self._place, "sends with QoS 2, which we did not subscribe to")
 
-    def _check(self) -> None:
+    def _raise_if_over(self) -> None:
         if self._fault is not None:
             raise self._fault
         if self._client.socket() is None:
-            raise self._why_it_ended()
-        if self._waiting and time.monotonic() >= self._deadline:
+            raise self._reason_of_end()
+        if self._awaits_broker and time.monotonic() >= self._deadline:
             what = "answers no publication" if self._connected else "accepts the connection and then says nothing"
             raise stalled(self._place, what)
 
-    def _why_it_ended(self) -> LinkError:
+    def _reason_of_end(self) -> LinkError:
         if self._fault is not None:
             return self._fault
         cause = None if self._sock is None else self._sock.failure
         found = None if cause is None else tls.explain(cause, self._settings, established=True)
         if self._connected or (found is not None and found.fault is LinkFault.CERTIFICATE_REFUSED):
             return found or LinkError(LinkFault.LOST, f"The broker at {self._place} closed the connection.")
+        # The end before a CONNACK may be a refused certificate whose TLS alert was lost. This takes up to 12 s.
         refusal = self._probe()
         return (
             refusal

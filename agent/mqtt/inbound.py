@@ -36,6 +36,7 @@ class InboundQueue:
 
     def __init__(self, settings: BusSettings) -> None:
         half = settings.inbound_bytes // 2
+        # Each class has separate memory and a separate rate, so a flood of one takes neither from another.
         sizes = {TopicClass.RECEIPTS: half, TopicClass.TRUST: min(_TRUST_BYTES, half), TopicClass.CELL: half}
         self._classes = {
             kind: (
@@ -49,11 +50,15 @@ class InboundQueue:
         """Add one; how many were dropped for it."""
         sender = sender_of(message.topic)
         queue, _ = self._classes[sender.kind]
+        # The newest receipt states everything, so it comes first. Messages of another topic keep their order: a
+        # withdrawal that overtook its request would name nothing.
         subject = None if sender.kind is TopicClass.RECEIPTS else message.topic
         return queue.put(sender.name, message, held_bytes(message), subject)
 
     def take(self, now_s: float) -> MessageReceived | None:
         """The next that may be handed out now."""
+        # Receipts come first in this order, because an upload waits for each. A class that has used up its rate lets
+        # the next one go.
         for queue, pace in self._classes.values():
             if len(queue) and pace.wait_s(now_s) == 0:
                 pace.taken()

@@ -10,9 +10,12 @@ from agent.core.bus import LinkFault
 __all__ = ["AcknowledgementBeat", "Backoff", "InFlightWindow", "MessageRateLimiter", "RefusedFilters"]
 
 PENDING_CAP_S = 4.0
+"""The longest pause before the next try while an upload waits."""
 IDLE_CAP_S = 300.0
+"""The same without an upload, or if a person must repair the fault."""
 _PENDING_FIRST_S = 0.5
 _IDLE_FIRST_S = 4.0
+"""The longest pause after the first failure. It doubles with each failure, up to its cap."""
 _MENDED_BY_A_PERSON = frozenset(
     {
         LinkFault.BROKER_NOT_TRUSTED,
@@ -83,8 +86,11 @@ class Backoff:
             first, cap = _PENDING_FIRST_S, PENDING_CAP_S
         else:
             first, cap = _IDLE_FIRST_S, IDLE_CAP_S
+        # 2^16 is above each cap. Without this bound, 2.0 ** 1024 would raise OverflowError after some days offline.
         longest = min(cap, first * 2.0 ** min(self._failures, 16))
         self._failures += 1
+        # A random pause spreads out a fleet after a broker's restart. A quarter is the least, so that one doorbell
+        # leaves the broker time.
         return self._uniform(longest / 4, longest)
 
 
@@ -175,6 +181,7 @@ class MessageRateLimiter:
             self._left = min(self._per_s, self._left + (now_s - self._seen_s) * self._per_s)
         self._seen_s = now_s
         left_s = (1.0 - self._left) / self._per_s
+        # Floating point may leave some nanoseconds. A caller that waits for them would only take another turn.
         return left_s if left_s > _ROUNDING_S else 0.0
 
     def taken(self) -> None:

@@ -54,7 +54,9 @@ def connect_properties(settings: BusSettings) -> Properties:
     """Without topic aliases, and with our limits."""
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = settings.session_s
+    # MQTT 5 §3.1.2.11.3. mosquitto 2.0.11 (Debian 12) ignores it, so the inbound queue has a bound as well.
     properties.ReceiveMaximum = settings.inbound_window
     properties.MaximumPacketSize = settings.inbound_packet_bytes
+    # paho resolves no aliases, so the broker must use none (§3.1.2.11.5).
     properties.TopicAliasMaximum = 0
     return properties

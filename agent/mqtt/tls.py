@@ -47,6 +47,7 @@ class TlsSocket(ssl.SSLSocket):
     def do_handshake(self, block: bool = False) -> None:
         try:
             super().do_handshake(block)
+        # paho drops the only reference to a socket whose handshake failed, which would leak its descriptor.
         except BaseException:
             self.close()
             raise
@@ -65,6 +66,7 @@ class TlsSocket(ssl.SSLSocket):
             return super().send(data, flags)
         except _NOT_NOW:
             raise
+        # `ssl.SSLError` is an `OSError`, so a damaged PEM file and a key of another certificate come here, too.
         except OSError as error:
             self.failure = self.failure or error
             raise
@@ -78,8 +80,10 @@ def make_context(settings: BusSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.sslsocket_class = TlsSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    # Without this flag, OpenSSL accepts some certificates that RFC 5280 forbids.
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     try:
+        # This authority alone. The system's list would let each public authority name a broker.
         context.load_verify_locations(settings.authority)
     except OSError as error:
         raise ConfigurationError(
@@ -135,6 +139,8 @@ def tune(sock: socket.socket, settings: BusSettings) -> None:
     for name, value in wishes:
         option = getattr(socket, name, None)
         if option is not None:
+            # A kernel without bbr refuses the option. The connection then works with the congestion control of the
+            # system.
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, option, value)
 

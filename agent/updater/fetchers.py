@@ -201,7 +201,8 @@ class FolderFetcher(BoundedFetcher):
             raise DownloadError(f"{url}: {error.strerror}") from error
 
     def _open(self, steps: list[str]) -> int:
-        """Returns a descriptor of a regular file. O_NOFOLLOW at each step, because a link may lead anywhere."""
+        """Returns a descriptor of a regular file."""
+        # Step by step, because O_NOFOLLOW looks at the last one only, and a link may lead anywhere.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         here = os.open(self._folder, flags | os.O_DIRECTORY)
         try:
@@ -255,6 +256,7 @@ class TarFetcher(BoundedFetcher):
                 member = tarfile.TarInfo.frombuf(block, "ascii", "strict")
             except (tarfile.HeaderError, ValueError) as error:
                 raise self._damaged(str(error)) from error
+            # A size may be negative in the base-256 form of GNU tar, and would lead backwards in the file.
             if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.size < 0:
                 raise self._damaged("it holds something else than plain files")
             if member.name == wanted:

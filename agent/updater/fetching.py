@@ -70,6 +70,7 @@ class Staging:
         client.refresh()
         found = client.newest(machine.running, machine.architecture, machine.debian)
         wanted = None if found is None else client.file_name(found[0])
+        # Before the download, which needs the room of the old package.
         self._remove_except(wanted)
         if found is not None and wanted is not None and not client.has(found[0], self.targets / wanted):
             # Twice: python-tuf verifies an unnamed file first, and then copies it.

@@ -37,6 +37,7 @@ class OwnerPin:
         Raises `UpdateError` if they are other owners than the pinned ones, `FormatError` and `OpenError` if a list is
         not signed as it must be.
         """
+        # Bounded, because a file of newlines would make millions of pieces.
         envelopes = shown.split(b"\n", MAX_ENROLMENTS)
         if len(envelopes) > MAX_ENROLMENTS:
             raise FormatError(f"More than {MAX_ENROLMENTS} lists of owners.")
@@ -45,6 +46,8 @@ class OwnerPin:
         newest = open_chain(envelopes, first.device)
         hashes = [hashlib.sha256(each).hexdigest() for each in payloads]
         pinned = self._pinned()
+        # Trust on first use: without a pin any owners count, and from then on only lists that follow theirs. A shorter
+        # chain would bring an owner back who has left.
         if pinned is not None and (pinned.epoch > len(hashes) or hashes[pinned.epoch - 1] != pinned.newest):
             raise UpdateError(
                 "The doorbell shows other owners than root knows.",

@@ -38,6 +38,7 @@ _LIMITS: Final = UpdaterConfig(
     timestamp_max_length=16 * 1024,
     snapshot_max_length=64 * 1024,
     targets_max_length=2 * 1024 * 1024,
+    # Our repositories have none.
     max_delegations=0,
 )
 _MOST_TARGETS: Final = 10_000
@@ -69,6 +70,7 @@ class ReleaseClient:
                 target_base_url=f"{fetcher.base}/targets/",
                 fetcher=fetcher,
                 config=_LIMITS,
+                # The root of this program, and not the first one that a server shows.
                 bootstrap=root,
             )
 
@@ -118,6 +120,7 @@ class ReleaseClient:
                 self._updater.download_target(self._target(package.name), str(making))
             with making.open("rb") as file:
                 os.fsync(file.fileno())
+            # Synced before it gets its name: after a power cut the name leads to whole bytes or to nothing.
             making.replace(to)
             files.sync_folder(to.parent)
         except OSError as error:
@@ -158,6 +161,7 @@ class ReleaseClient:
             raise UpdateError("The repository lists too many files.")
         for path, target in targets.items():
             package = _package(target)
+            # A signed package under another name could pass for another version or architecture.
             if package is not None and package.name == path:
                 yield package
 

@@ -82,14 +82,15 @@ class ReleaseStore:
     def settle(self) -> None:
         """Writes which version runs and how the newest installation ended, if a power cut kept root from it.
 
-        Call it only while no installation and no way back is at work. A way back is recorded before it begins. After a
-        power cut, the next boot may have come back to the version that was to be left.
+        Call it only while no installation and no way back is at work.
         """
         if files.read_if_there(self.folder / "state.json", MAX_STATE_BYTES) is None:
             return
         state = self.state
         settled = self._settled(state)
         reversal = None if state.outcome is None else state.outcome.reversal
+        # A way back is recorded before it begins. After a power cut, the next boot may have come back to the version
+        # that was to be left.
         if reversal is not None and state.outcome != settled.outcome:
             refused = RefusedReversal(reason=ReversalRefusal.FAILED, statement=reversal)
             settled = msgspec.structs.replace(settled, refused=refused)
@@ -103,7 +104,7 @@ class ReleaseStore:
         """
         before = self.state
         try:
-            offer, floor = self._admit(source, reading, by_hand=by_hand)
+            offer, floor = self._verify_and_copy(source, reading, by_hand=by_hand)
         except DoorwardError as error:
             self._write(before, before.offer, trouble_of(error), before.checked_ms)
             raise
@@ -198,7 +199,7 @@ class ReleaseStore:
         """Writes `before` again, because what was recorded after it has not begun. A wish that waits still counts."""
         self._put(before)
 
-    def _admit(
+    def _verify_and_copy(
         self, source: BoundedFetcher, reading: ClockReading, *, by_hand: bool
     ) -> tuple[Offer | None, str | None]:
         """Returns the offer, and the lowest version without a known vulnerability."""
@@ -209,6 +210,7 @@ class ReleaseStore:
         client.refresh()
         found = client.newest(self._machine.running, self._machine.architecture, self._machine.debian)
         wanted = None if found is None else client.file_name(found[0])
+        # Before the download, which needs the room of the old package.
         for path in self._targets.iterdir():
             if path.name != wanted:
                 path.unlink()
@@ -222,13 +224,10 @@ class ReleaseStore:
         return found[1], floor
 
     def _settled(self, state: UpdateState) -> UpdateState:
-        """Returns `state` as the running version shows that its newest installation ended.
-
-        An installation that a power cut interrupted after the switch has succeeded if its version runs. A version that
-        was taken back and runs came back: the version before it failed its trial. A version that was recorded as
-        installed and is newer than the running one was left: by a person with root, or because it failed its trial.
-        """
+        """Returns `state` as the running version shows that its newest installation ended."""
         running, outcome, withdrawn = self._machine.running, state.outcome, state.withdrawn
+        # An installation that a power cut interrupted after the switch has succeeded if its version runs. A version
+        # that was taken back and runs came back: the one before it failed its trial.
         if outcome is not None and outcome.version == running:
             outcome = msgspec.structs.replace(outcome, result=UpdateResult.INSTALLED, reversal=None)
         elif (
@@ -236,6 +235,8 @@ class ReleaseStore:
             and outcome.result is UpdateResult.INSTALLED
             and numbers(outcome.version) > numbers(running)
         ):
+            # A newer version that was recorded as installed was left: by a person with root, or because it failed its
+            # trial.
             withdrawn = _with(withdrawn, outcome.version)
         return msgspec.structs.replace(state, outcome=outcome, withdrawn=_without(withdrawn, running))
 
@@ -250,6 +251,7 @@ class ReleaseStore:
 
     def _put(self, state: UpdateState) -> None:
         if state.change is None:
+            # Random, so that an owner's way back fits only the state that its owner has seen.
             state = msgspec.structs.replace(state, change=secrets.token_hex(16))
         files.write(self.folder / "state.json", strictjson.encode(state))
 

@@ -92,8 +92,8 @@ class RootStep:
         """
         before = self._written()
         try:
-            with self._alone():
-                self._run()
+            with self._locked():
+                self._run_locked()
         except UpdateError as error:
             structlog.get_logger("updater").warning("no_step", error=error.message, remedy=error.remedy)
             return False
@@ -104,29 +104,29 @@ class RootStep:
         notes = ("wish.json", "back.dsse", "owners")
         return {path: _mark(path) for path in (self.staging / "report.json", *(self.wishes / name for name in notes))}
 
-    def _run(self) -> None:
+    def _run_locked(self) -> None:
         log = structlog.get_logger("updater")
         shutil.rmtree(self._incoming, ignore_errors=True)  # left by a step that was killed
         with suppress(DoorwardError):
             self.store.settle()
         try:
-            self._take_in()
+            self._admit_staged()
         except DoorwardError as error:
             log.warning("no_update_taken_in", error=error.message, remedy=error.remedy)
         try:
-            if self._reverse():
+            if self._apply_reversal():
                 return  # this program is that of the version that was left
         except DoorwardError as error:
             log.warning("no_way_back", error=error.message, remedy=error.remedy)
         try:
-            self._carry_out()
+            self._install_wished()
         except DoorwardError as error:
             log.warning("not_installed", error=error.message, remedy=error.remedy)
             if isinstance(error, StorageError):  # the owner reads why the wish waits
                 with suppress(DoorwardError):
                     self.store.report(UpdateTrouble.DISK)
 
-    def _take_in(self) -> None:
+    def _admit_staged(self) -> None:
         """Verifies and copies what the updater staged."""
         report = _read(self.staging / "report.json", FetchReport)
         if report is None:
@@ -134,30 +134,33 @@ class RootStep:
         if report.trouble is not None:
             self.store.report(report.trouble)
             return
+        # Copied into root's folder and verified there: the updater may exchange its own files at any moment.
         self.store.admit(FolderFetcher(self.staging / "repository", self.store.folder), self.now())
 
-    def _carry_out(self) -> None:
+    def _install_wished(self) -> None:
         """Installs the package of the wish that waits. Inside the lock, so that it counts what ended a moment ago."""
         log = structlog.get_logger("updater")
         wish = _read(self.wishes / "wish.json", UpdateWish)
         state = self.store.state
+        # Once for each wish. The custodian keeps its file after the installation.
         if wish is None or (state.outcome is not None and state.outcome.wish == wish.id):
             return
         if state.bars(wish):
             log.warning("wish_from_before_the_version_failed", version=wish.version)
             return
         offer = state.offer
+        # The wish only chooses among what root has verified, because the custodian may be taken over.
         if offer is None or (offer.version, offer.sha256) != (wish.version, wish.sha256):
             log.warning("wish_without_offer", version=wish.version)
             return
-        self._install(offer, wish.id, by_hand=False)
+        self._install_locked(offer, wish.id, by_hand=False)
 
     def admit(self, source: BoundedFetcher) -> Offer | None:
         """Verifies and copies what a person with root has, for example on a stick. Returns the offer, or None.
 
         Raises `UpdateError` if another update is being installed, and as `ReleaseStore.admit`.
         """
-        with self._alone():
+        with self._locked():
             return self.store.admit(source, self.now(), by_hand=True)
 
     def install(self, offer: Offer, wish: str = "", *, by_hand: bool = False) -> UpdateResult:
@@ -166,11 +169,12 @@ class RootStep:
         Raises `UpdateError` if another update is being installed. Raises `UpdateError` or `StorageError` if the package
         cannot be verified now, or the disk is full. Then it writes no outcome: the version may be sound.
         """
-        with self._alone():
-            return self._install(offer, wish, by_hand=by_hand)
+        with self._locked():
+            return self._install_locked(offer, wish, by_hand=by_hand)
 
-    def _install(self, offer: Offer, wish: str, *, by_hand: bool) -> UpdateResult:
-        wish = wish or self._carried_out
+    def _install_locked(self, offer: Offer, wish: str, *, by_hand: bool) -> UpdateResult:
+        wish = wish or self._newest_wish
+        # Before anything is recorded: a clock that is unknown for a minute, or a full disk, must not bar this version.
         package = self.store.package(offer, self.now(), by_hand=by_hand)
         require_room(self.opt, ROOM_TO_INSTALL * offer.length)
         before = self.store.state
@@ -179,11 +183,13 @@ class RootStep:
         try:
             result = self._unpack_and_install(package, offer.version)
         except StorageError:
+            # A full disk says nothing about the version, so the wish still counts.
             self.store.undo(before)
             raise
         except Exception:
             self.store.record(offer.version, UpdateResult.REFUSED, wish, self.now(), withdrawn=before.withdrawn)
             raise
+        # Refused before the switch, for a reason of this machine: the version may be tried again.
         withdrawn = before.withdrawn if result is UpdateResult.REFUSED else None
         self.store.record(offer.version, result, wish, self.now(), withdrawn=withdrawn)
         return result
@@ -194,7 +200,7 @@ class RootStep:
         finally:
             shutil.rmtree(self._incoming, ignore_errors=True)
 
-    def _reverse(self) -> bool:
+    def _apply_reversal(self) -> bool:
         """Goes back to the version before if an owner signed that. Returns whether it runs now.
 
         Everything is verified here: the custodian may be taken over (docs/updates.md). Raises `DoorwardError` if the
@@ -219,7 +225,7 @@ class RootStep:
                 self.store.refuse(data, ReversalRefusal.OWNERS)
             raise
         # Another installation at work, or a full disk, is no refusal: the custodian writes the statement again.
-        if self._go_back(lambda: run_version_before(self.opt), hashlib.sha256(data).hexdigest()):
+        if self._go_back_locked(lambda: run_version_before(self.opt), hashlib.sha256(data).hexdigest()):
             return True
         self.store.refuse(data, ReversalRefusal.FAILED)
         return False
@@ -241,6 +247,7 @@ class RootStep:
                 ReversalRefusal.TIME,
                 "This way back was signed more than an hour ago, or the clocks differ by more than an hour.",
             )
+        # A way back has fewer checks than an update, so it must not lead to a newer version.
         if not numbers(wanted.before) < numbers(state.running):
             raise _RefusedError(
                 ReversalRefusal.CHANGED, "The version before is not older than this one.", "Install it as an update."
@@ -253,19 +260,17 @@ class RootStep:
             )
 
     def go_back(self, run_installer: Callable[[], bool]) -> bool:
-        """Runs the version before again. Returns False if the present one runs on. Raises `UpdateError` as `install`.
+        """Runs the version before again. Returns False if the present one goes on. Raises as `install` does."""
+        with self._locked():
+            return self._go_back_locked(run_installer)
 
-        The outcome is written first: a power cut after the switch must not let an automatic update undo it. The wish
-        that was carried out stays in it, because the custodian keeps that wish and would have it carried out again. If
-        the present version stays, the outcome before is written again.
-        """
-        with self._alone():
-            return self._go_back(run_installer)
-
-    def _go_back(self, run_installer: Callable[[], bool], reversal: str | None = None) -> bool:
+    def _go_back_locked(self, run_installer: Callable[[], bool], reversal: str | None = None) -> bool:
         before, has_state = self.store.state, (self.store.folder / "state.json").exists()
         if has_state:  # otherwise this doorbell looks for no updates
-            self.store.record(before.running, UpdateResult.TAKEN_BACK, self._carried_out, self.now(), reversal=reversal)
+            # First: a power cut after the switch must not let an automatic update undo it. The wish that was carried
+            # out stays in it, because the custodian keeps that wish and would have it carried out again.
+            self.store.record(before.running, UpdateResult.TAKEN_BACK, self._newest_wish, self.now(), reversal=reversal)
+        # A wish that waits would install the version again that is being left.
         for name in ("wish.json", "back.dsse"):
             with suppress(OSError):  # the custodian's folder: anything may be there
                 (self.wishes / name).unlink()
@@ -280,7 +285,7 @@ class RootStep:
         return gone
 
     @property
-    def _carried_out(self) -> str:
+    def _newest_wish(self) -> str:
         """Returns the id of the newest wish that was carried out. An installation by hand does not open it again."""
         outcome = self.store.state.outcome
         return "" if outcome is None else str(outcome.wish)
@@ -290,10 +295,11 @@ class RootStep:
         return self.opt / "incoming"
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         """Two steps at once, one of them by hand, would unpack into the same folder."""
         with (self.opt / _LOCK).open("w") as lock:
             try:
+                # The kernel releases it when the process dies, so a killed step leaves no stale lock.
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise UpdateError("Another update is being installed.", remedy="Wait for it to end.") from error
@@ -347,6 +353,7 @@ def debian_fields(package: Path) -> dict[str, str]:
 
 def install_tree(tree: Path) -> UpdateResult:
     """Runs the new version's own installer, with the system's Python."""
+    # `-I` leaves out the environment's module paths, `-B` writes no bytecode into the verified tree.
     words = ["/usr/bin/python3", "-I", "-B", str(tree / "scripts" / "installation"), "install", "--update"]
     done = subprocess.run([*words, "--source", str(tree)], check=False)  # noqa: S603 (fixed words, verified tree)
     if done.returncode == 0:
@@ -377,6 +384,7 @@ def _mark(path: Path) -> tuple[int, ...] | None:
         found = path.lstat()
     except OSError:
         return None
+    # The inode differs after each replacement, also by an equal file within one tick of the clock.
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 

@@ -70,6 +70,7 @@ class AlertDelivery:
                         known = False  # a channel that is new: it comes again, with its address
             except DoorwardError as error:
                 self._log.warning("alerts_not_fetched", error=error.message)
+                # A custodian that restarted may have other addresses, so they are asked for again.
                 known = known and not isinstance(error, NetworkError)
                 self._stopping.wait(_PAUSE_S)
 
@@ -89,6 +90,8 @@ class AlertDelivery:
     def _deliver(self, address: ChannelAddress, work: SimpleQueue[AlertMessage | None]) -> None:
         taken = self._taken[address.name]
         while (message := work.get()) is not None:
+            # A custodian that was killed before the acknowledgement hands the message out again. The channel has it
+            # already.
             if again := set(taken).intersection(message.alerts):
                 self._acknowledge(msgspec.structs.replace(message, alerts=tuple(again)), "")
                 continue

@@ -96,7 +96,9 @@ class AppriseSender:
         parsed = plugin.parse_url(url)
         if not parsed:
             raise ConfigurationError("The channel's address cannot be read.", remedy="Compare it with Apprise's page.")
+        # After the address was parsed, so that parameters in the URL cannot change these limits.
         parsed.update(cto=_CONNECT_S, rto=_ANSWER_S, asset=asset, include_image=False)
+        # `Alerts` alone repeats a message. A plugin that repeats it, too, would multiply the tries.
         for switch in ("retry", "wait"):
             parsed.pop(switch, None)
         try:
@@ -127,6 +129,7 @@ class _BoundedRequests:
 
     def request(self, method: str, url: str, **options: Any) -> Any:
         with _cut_off(LONGEST_S), self._library.Session() as session:
+            # Streamed, because `requests` would otherwise read the whole body before it returns.
             answer = session.request(method, url, **{**options, "stream": True})
             answer._content, answer._content_consumed = _beginning(answer.raw), True
             answer.close()
@@ -252,6 +255,7 @@ class _AppriseLogHandler(logging.Handler):
 
     def __enter__(self) -> _AppriseLogHandler:
         for logger in map(logging.getLogger, _TALKERS):
+            # Warnings of plugins may contain an address with its secret, so none of them reaches the doorbell's log.
             logger.propagate = False
             logger.addHandler(self)
         return self

@@ -216,6 +216,7 @@ class CellReading(ThreadOwned):
             self._drop_asked()
         try:
             page = read_page(payload)
+        # A damaged page must not end the round, or its sender could hide the pages behind it.
         except FormatError:
             self._position = self._page + 1
             self._next((self._rest or 1) - 1, now)
@@ -223,6 +224,7 @@ class CellReading(ThreadOwned):
         self._wait(page)
         if self._page == 0:
             self._has_digest = True
+            # The digest may have become shorter since the last connection.
             self._position = self._position if self._position < page.pages else 1
             rest, self._left = page.pages - 1 if self._left is None else min(self._left, page.pages - 1), None
             self._next(rest, now)
@@ -241,6 +243,7 @@ class CellReading(ThreadOwned):
         if self._waiting:
             if self._pace.wait_s(now / NS_PER_S):
                 return None
+            # Each message costs the board the check of a signature, so a page of many is handed over at a rate.
             self._pace.taken()
             return self._waiting.popleft()
         if self._due_ns is not None and now >= self._due_ns and self._missing <= 0 and not self._waits(now):
@@ -294,6 +297,8 @@ class CellReading(ThreadOwned):
 
     def _is_absent(self, now: BootNs) -> None:
         self._drop_asked()
+        # Messages still arrive, so the page may wait behind them. Reading the whole cell now would add up to 64 MiB to
+        # a full line.
         is_full = self._heard_ns is not None and now - self._heard_ns < _ABSENT_NS
         if self._page == 0 and self._has_digest and is_full:
             self._due_ns = now + int(_PAGE_EVERY_S * NS_PER_S)

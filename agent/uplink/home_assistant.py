@@ -75,6 +75,7 @@ class HomeAssistantService:
                     self._bus.publish(self._topics.discovery, self._discovery, retain=True)
                     self._bus.publish(self._topics.availability, b"online", retain=True)
                     greeted, shown = connection, b""
+                # The first answer only tells the count: presses from before this start are not news.
                 if 0 <= presses < news.presses:
                     self._bus.publish(self._topics.button, PRESS, retain=False)
                 if news.state != shown:

@@ -66,6 +66,7 @@ class MqttHomeBus:
     def start(self, will: tuple[str, bytes] | None = None) -> None:
         if will is not None:
             self._client.will_set(will[0], will[1], qos=1, retain=True)
+        # Asynchronous, because a broker that is away must not hold up the start of the process.
         self._client.connect_async(self._address.host, self._address.port, _KEEPALIVE_S)
         self._client.loop_start()
 

@@ -56,6 +56,7 @@ class WebPushSender:
             ) from error
         told = {"title": title} | _split_link(body) | ({"at": at_ms} if at_ms else {})
         message = _message(told, picture)
+        # RFC 8291 demands a fresh salt and key pair for each message.
         sealed = encrypt(message, to, salt=os.urandom(16), ephemeral=ec.generate_private_key(ec.SECP256R1()))
         headers = {
             "TTL": str(_KEPT_FOR_S),
@@ -96,6 +97,7 @@ def _message(told: dict[str, object], picture: bytes) -> bytes:
     """Returns the padded message, with the picture if it fits. Its age header is text already, so it stays text."""
     end = picture.find(b"\n", picture.find(b"\n--- ") + 1) + 1
     sealed = {"header": picture[:end].decode("ascii", "replace"), "payload": encode(picture[end:])}
+    # A picture that makes the message too long is left out. The words must arrive in any case.
     with contextlib.suppress(FormatError):
         if picture:
             return padded(json.dumps(told | {"picture": sealed}, ensure_ascii=False).encode())

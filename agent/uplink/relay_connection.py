@@ -134,6 +134,7 @@ class RelayConnection:
                 self._look()
             frames = self._next_frames()
             self._deliver(frames)
+            # Bounds how fast a flood at the relay reaches the custodian. The relay keeps or drops the others.
             self._stopping.wait(len(frames) / _FRAMES_PER_S)
 
     def _look(self) -> None:
@@ -186,6 +187,7 @@ class RelayConnection:
 
     def _on_message(self, topic: str, payload: bytes) -> list[LinkFrame]:
         parsed = parse_link_topic(topic)
+        # A faulty relay may deliver any topic, for example that of another household.
         if parsed is None or parsed.account != self._account or parsed.address not in self._addresses:
             return []
         if not payload:
@@ -198,6 +200,7 @@ class RelayConnection:
             self._topics.move_to_end(parsed.session)
             oldest = next(iter(self._topics)) if len(self._topics) > _MOST_TOPICS else None
         if is_new:
+            # A person waits now, so a lost connection is tried again within seconds.
             self._bus.hurry(True)
         return [*(self._end(oldest) if oldest else []), LinkFrame(parsed.session, payload)]
 
@@ -249,8 +252,10 @@ class RelayConnection:
         with self._changed:
             while (topic := self._topics.get(frame.session)) is not None and self._is_up:
                 token = next(self._tokens)
+                # Before it is published: its acknowledgement may come on the other thread before `publish` returns.
                 self._on_the_way[token] = frame.session
                 if self._bus.publish(str(topic), frame.frame, token=token, expiry_s=_EXPIRY_S):
+                    # An empty frame is the custodian's goodbye to the session.
                     if not frame.frame:
                         del self._topics[frame.session]
                     return

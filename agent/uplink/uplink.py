@@ -79,11 +79,11 @@ __all__ = ["Uplink", "UplinkStatus"]
 _IDLE_S: Final = 0.5
 _LOOK_NS: Final = seconds(30)
 """Interval at which the custodian's lists are polled even if nothing announces news."""
-_AGAIN_S: Final = (900.0, 2700.0)
+_REREAD_S: Final = (900.0, 2700.0)
 """Time between two readings of what the broker retains for the cell and of all trust roots. Messages that a full
 queue dropped come again, and not sooner: the queue fills if messages are about this door and take long. The time is
 random, so that a sender cannot send just before it, and a street does not subscribe at one moment."""
-_LATE_S: Final = (30.0, 45.0)
+_SECOND_LOOK_S: Final = (30.0, 45.0)
 """Time from a connection to a second look at page 0 of the digest. A request must be heard within 60 s."""
 _SOON_S: Final = (20.0, 60.0)
 """The same when it is known that something was missed."""
@@ -131,9 +131,9 @@ class Uplink(ThreadOwned):
         "_wanted_filter": AttributeOwner.LOCK,
         **dict.fromkeys(
             (
-                "turned_ns", "_link", "_remedy", "_look_ns", "_received", "_packet_bytes", "_again_ns", "_late_ns",
-                "_refused_filters", "_dropped", "_cell_filter", "_sent_bytes", "_report_ns", "_report_in_flight",
-                "_is_live_up", "_connected_ns", "_kept_bytes",
+                "turned_ns", "_link", "_remedy", "_look_ns", "_received", "_packet_bytes", "_reread_ns",
+                "_second_look_ns", "_refused_filters", "_dropped", "_cell_filter", "_sent_bytes", "_report_ns",
+                "_report_in_flight", "_is_live_up", "_connected_ns", "_kept_bytes",
             ),
             AttributeOwner.UPLINK,
         ),
@@ -187,8 +187,8 @@ class Uplink(ThreadOwned):
         self._look_ns = 0
         self._dropped = 0
         self._uniform = uniform or random.SystemRandom().uniform
-        self._again_ns = self._after(_AGAIN_S)
-        self._late_ns: int | None = None
+        self._reread_ns = self._after(_REREAD_S)
+        self._second_look_ns: int | None = None
         """When to look at page 0 of the digest once more. None: it was done since the connection."""
         self._reading = CellReading(bus, cell_filter, self._uniform, pages=live)
         self._trust = TrustReading(self._live, self._uniform, hears_pieces=self._has_session)
@@ -219,7 +219,7 @@ class Uplink(ThreadOwned):
                 each.start()
             self._subscribe()
             while not self._stopping.is_set():
-                self._turn()
+                self._step()
         finally:
             self._link, self._remedy = "stopped", ""
             for each in self._buses:
@@ -236,22 +236,23 @@ class Uplink(ThreadOwned):
         if self._cell_filter is not None:
             self._bus.subscribe(self._cell_filter, retained=False)
 
-    def _turn(self) -> None:
+    def _step(self) -> None:
         """Does what is due, then waits for events of the bus."""
         self.turned_ns = self._now()
         if self._changed.is_set() or self.turned_ns >= self._look_ns:
+            # Before the list is read. News that comes while it is read then causes another reading.
             self._changed.clear()
             self._look_ns = self.turned_ns + _LOOK_NS
-            self._take_up()
-        self._listen()
+            self._poll_outgoing()
+        self._refresh_subscriptions()
         self._report_health()
-        self._read()
-        self._pump()
-        self._take_events()
+        self._read_retained()
+        self._send_pending()
+        self._handle_events()
 
     # -- events --------------------------------------------------------------------------------------------------------
 
-    def _take_events(self) -> None:
+    def _handle_events(self) -> None:
         """Wait for one, and take the others that have come with it: a window is refilled in one go."""
         patience_s = self._patience_s()
         if self._has_session:  # what comes over it while this thread waits for the session is taken with the next turn
@@ -274,6 +275,7 @@ class Uplink(ThreadOwned):
             case BusConnected(packet_bytes=packet_bytes):
                 self._packet_bytes, self._connected_ns, self._kept_bytes = packet_bytes, now, 0
                 self._refused_filters.clear()
+                # Without a session there is one connection, which has both parts.
                 self._is_live_up |= not self._has_session
                 self._begin_reading(now)
                 self._report_ns = self._after(_FIRST_REPORT_S)
@@ -288,6 +290,8 @@ class Uplink(ThreadOwned):
                 for transfer in self._transfers.values():
                     transfer.sender.disconnected(fault)
             case MessageReceived(topic=topic, payload=payload):
+                # Messages that a session kept come right after the connection, and count towards the 64 KiB that a
+                # connection reads.
                 if self._has_session and now - self._connected_ns < _KEPT_NS:
                     self._kept_bytes += len(topic) + len(payload)
                     self._spend_kept(len(topic) + len(payload), now)
@@ -298,6 +302,7 @@ class Uplink(ThreadOwned):
                 self._report_in_flight = False
             case PublishAcknowledged() | PublishRefused() | PublishLost():
                 for transfer in self._transfers.values():
+                    # Each sender knows its own range of tokens, and ignores the others.
                     transfer.sender.settled(event, now)
             case SubscriptionRefused(topic_filter=topic_filter, code=code):
                 self._log.warning("subscription_refused", filter=topic_filter, code=code)
@@ -347,25 +352,25 @@ class Uplink(ThreadOwned):
             return
         self._reading.connected(now)
         self._trust.connected(now)
-        self._late_ns = self._after(_LATE_S)
+        self._second_look_ns = self._after(_SECOND_LOOK_S)
         if now - self._connected_ns < _KEPT_NS:
             self._spend_kept(self._kept_bytes, now)
 
     def _end_reading(self) -> None:
         self._reading.disconnected()
         self._trust.disconnected()
-        self._late_ns = None
+        self._second_look_ns = None
 
     def _spend_kept(self, size_bytes: int, now: BootNs) -> None:
         """Takes what a session had kept from the bytes that are read at a connection."""
         if size_bytes:
             self._reading.spent(size_bytes, now)
-            self._trust.leave(self._reading.room_bytes, now)
+            self._trust.cap_budget(self._reading.room_bytes, now)
 
     def _on_message(self, topic: str, payload: bytes, now: BootNs) -> None:
         self._received += 1
         if self._reading.take(topic, payload, now):
-            self._trust.leave(self._reading.room_bytes, now)
+            self._trust.cap_budget(self._reading.room_bytes, now)
             return
         self._reading.heard(now)
         self._trust.heard(now)
@@ -377,12 +382,13 @@ class Uplink(ThreadOwned):
             return
         if kind is TopicClass.TRUST:
             self._reading.spent(len(topic) + len(payload), now)
+            # Charged before it is parsed, because malformed bytes have used the line, too.
             chunks = self._trust.take(topic, payload, now)
             if chunks is not None:
                 for chunk in chunks:
-                    self._hand_over(*chunk)
+                    self._to_custodian(*chunk)
                 return
-        receipt = self._hand_over(topic, payload)
+        receipt = self._to_custodian(topic, payload)
         if receipt is not None and receipt.disclosure in self._transfers:
             self._transfers[receipt.disclosure].sender.receipt(progress_from_receipt(receipt), now)
 
@@ -398,36 +404,36 @@ class Uplink(ThreadOwned):
             case RequestTopic(cell=cell) | BulletinTopic(cell=cell):
                 self._strange.add(filter_of_cell(cell))
 
-    def _read(self) -> None:
+    def _read_retained(self) -> None:
         """Asks for pieces of packages and for pages. Hands over the messages of a page, as far as their rate allows."""
         for chunk in self._trust.turn(self._now()):
-            self._hand_over(*chunk)
+            self._to_custodian(*chunk)
         self._reading.hold(self._trust.is_busy())
         while (message := self._reading.turn(self._now())) is not None:
             self._received += 1
-            self._hand_over(*message)
+            self._to_custodian(*message)
 
-    def _hand_over(self, topic: str, payload: bytes) -> Receipt | None:
+    def _to_custodian(self, topic: str, payload: bytes) -> Receipt | None:
         try:
             return self._custody.on_message(topic, payload)
         except DoorwardError as error:
             # It is restarting, or the disk takes no receipt.  Requests are retained: the broker gives them again.
-            self._again_ns = min(self._again_ns, self._after(_SOON_S))
+            self._reread_ns = min(self._reread_ns, self._after(_SOON_S))
             self._log.warning("message_not_taken", error=error.message)
             return None
 
     # -- transfers -----------------------------------------------------------------------------------------------------
 
-    def _take_up(self) -> None:
+    def _poll_outgoing(self) -> None:
         """Begins and stops transfers by the custodian's list. If the custodian is away, the next look asks again."""
         try:
             outgoing = self._custody.outgoing()
         except DoorwardError as error:
             self._log.warning("custodian_not_heard", error=error.message)
             return
-        self._carry(outgoing)
+        self._sync_transfers(outgoing)
 
-    def _listen(self) -> None:
+    def _refresh_subscriptions(self) -> None:
         """Subscribes to the new cell if the device was moved, and reads cell and trust roots again from time to time.
 
         It does so sooner if a message was missed. The moment depends on chance, never on the content of a message.
@@ -435,28 +441,31 @@ class Uplink(ThreadOwned):
         dropped = sum(each.dropped for each in self._buses)
         if dropped != self._dropped:
             self._dropped = dropped
-            self._again_ns = min(self._again_ns, self._after(_SOON_S))
+            self._reread_ns = min(self._reread_ns, self._after(_SOON_S))
         before, self._cell_filter = self._cell_filter, self._wanted_filter
         moved = self._cell_filter != before
         if moved and before is not None:
             self._bus.unsubscribe(before)
-        is_due = self._now() >= self._again_ns
+        is_due = self._now() >= self._reread_ns
         if is_due:
             self._live.subscribe(TRUST_FILTER)
             for strange in self._strange - {self._cell_filter, *(each.topic for each in self._transfers.values())}:
                 self._bus.unsubscribe(strange)
             self._strange.clear()
         if self._cell_filter is not None and moved:
+            # Without retained messages: a flood would bring up to 64 MiB at each connection. `CellReading` asks for
+            # pages within a budget instead.
             self._bus.subscribe(self._cell_filter, retained=False)
         if moved:
             self._reading.move(self._cell_filter, self._now())
-            self._late_ns = self._after(_LATE_S)
+            self._second_look_ns = self._after(_SECOND_LOOK_S)
         elif is_due:
             self._reading.again(self._now())
-        if self._late_ns is not None and self._now() >= self._late_ns and self._reading.look_again(self._now()):
-            self._late_ns = None
+        is_late = self._second_look_ns is not None and self._now() >= self._second_look_ns
+        if is_late and self._reading.look_again(self._now()):
+            self._second_look_ns = None
         if is_due or (moved and self._cell_filter is not None):
-            self._again_ns = self._after(_AGAIN_S)
+            self._reread_ns = self._after(_REREAD_S)
 
     def _report_health(self) -> None:
         """Publishes the report of health when its time has come. If the custodian is away, the next report is later."""
@@ -464,6 +473,7 @@ class Uplink(ThreadOwned):
             return
         if self._now() < self._report_ns:
             return
+        # Before the custodian is asked, so that one that is away is not asked again in each turn.
         self._report_ns = self._after(_REPORT_S)
         try:
             sealed = self._health()
@@ -478,7 +488,7 @@ class Uplink(ThreadOwned):
     def _after(self, between_s: tuple[float, float]) -> int:
         return self._now() + int(self._uniform(*between_s) * NS_PER_S)
 
-    def _carry(self, outgoing: list[tuple[OutboxRecord, bool]]) -> None:
+    def _sync_transfers(self, outgoing: list[tuple[OutboxRecord, bool]]) -> None:
         """Begins what is new on the list, and stops what has left it."""
         listed = {record.disclosure: (record, begun) for record, begun in outgoing}
         for disclosure, transfer in self._transfers.items():
@@ -495,25 +505,30 @@ class Uplink(ThreadOwned):
             begun=begun,
             first_token=next(self._numbers) * _TOKENS_PER_TRANSFER,
             chunk_bytes=self._chunk_bytes,
+            # A late receipt for the sender before a restart then answers none of this one's questions.
             first_question=random.SystemRandom().randrange(_FIRST_QUESTIONS),
         )
         topic = str(ReceiptTopic(self._name_for(record), record.disclosure))
         self._transfers[record.disclosure] = _Transfer(record, sender, topic)
+        # Before the first question leaves: its answer may come at once, and would be lost without a subscription.
         self._bus.subscribe(topic)
         if self._packet_bytes is not None:
             sender.connected(self._packet_bytes)
         self._log.info("transfer_begins", disclosure=record.disclosure, parts=len(record.parts))
 
-    def _pump(self) -> None:
+    def _send_pending(self) -> None:
         """Sends for each transfer until its window or the bus' is full. Acknowledgements make room."""
+        # A copy, because `Finished` removes the transfer.
         for disclosure, transfer in list(self._transfers.items()):
             while (effect := transfer.sender.next_effect(self._now())) is not None:
-                if not self._carry_out(disclosure, transfer, effect):
+                if not self._apply_effect(disclosure, transfer, effect):
                     break
 
-    def _carry_out(self, disclosure: str, transfer: _Transfer, effect: SenderEffect) -> bool:
+    def _apply_effect(self, disclosure: str, transfer: _Transfer, effect: SenderEffect) -> bool:
         """False when the bus is full for now, or the transfer is over."""
         if isinstance(effect, MarkBegun):
+            # The custodian makes the beginning durable before the first chunk leaves. After a crash, no revocation may
+            # then claim that nothing had left.
             if not self._may_begin(disclosure):
                 transfer.sender.stop()
             return True
@@ -544,10 +559,12 @@ class Uplink(ThreadOwned):
         token = effect.token
         match effect:
             case SendInit(manifest=manifest, question=question):
+                # Retained, so that a requester that is away finds the question when it connects.
                 topic, note = self._topic(record, 0, UploadVerb.INIT), _note(record, manifest, question)
                 return self._bus.publish(topic, note, token=token, retain=True, expiry_s=_INIT_EXPIRY_S)
             case SendChunk(part=part, offset=offset, length=length):
                 data = self._outbox.read(record.disclosure, part, offset, length)
+                # The topic carries the chunk's hash, so the requester drops a damaged chunk before it writes a byte.
                 verb = ChunkVerb(offset, hashlib.sha256(data).hexdigest())
                 taken = self._bus.publish(self._topic(record, part, verb), data, token=token)
                 self._sent_bytes += length if taken else 0
@@ -557,6 +574,7 @@ class Uplink(ThreadOwned):
             case SendAbort():
                 return self._bus.publish(self._topic(record, 0, UploadVerb.ABORT), b"", token=token)
             case ClearInit():
+                # An empty retained message removes the retained question (MQTT 5 §3.3.1.3).
                 return self._bus.publish(self._topic(record, 0, UploadVerb.INIT), b"", token=token, retain=True)
 
     def _topic(self, record: OutboxRecord, part: int, verb: UploadVerb | ChunkVerb) -> str:

@@ -171,6 +171,8 @@ class UplinkRole:
         self._beats = BeatSender(BeatClient(custodian), self._clock, every_s) if every_s else None
         self.uplink: Uplink | None = None
         if where.host:
+            # The custodian tells only these values. The configuration file holds the doorbell's position, and this role
+            # may not read it.
             settings = _bus_settings(where)
             live = sessionless(settings)
             self.uplink = Uplink(
@@ -223,6 +225,7 @@ class UplinkRole:
             self.uplink.stop()
         if self._home is not None:
             self._home.stop()
+        # Closing a socket ends the poll that a thread waits in. The threads are joined afterwards.
         self._at_home.close()
         self._frames.close()
         if self._relay is not None:
@@ -274,6 +277,7 @@ class UplinkRole:
                 self._log.warning("custodian_away", error=error.message)
             now_ns = self._clock.now().boot_ns
             self._progress.mark("loop", (self.uplink.turned_ns if self.uplink else 0) or now_ns)
+            # No sign of life while the link's loop stands still, so that systemd's watchdog restarts the process.
             if not self._progress.stuck(now_ns):
                 self._supervision.alive()
             self._supervision.status(str(status["link"]))
@@ -288,6 +292,7 @@ def _relay_connection(custodian: RpcClient, frames: RpcClient, where: UplinkConf
         BusSettings(
             relay.host,
             relay.port,
+            # Clients of a relay choose their ids. A known id would let another one take over this connection.
             f"{random.SystemRandom().getrandbits(64):016x}",
             *_relay_files(relay, where),
             keepalive_s=relay.keepalive_s,

@@ -117,6 +117,7 @@ class Bounds:
             raise FormatError(
                 f"area: it reaches beyond {MAX_LATITUDE:.0f}° latitude.", remedy="Doorward does not serve the poles."
             )
+        # Across 180° a western bound is larger than the eastern one, and each comparison here would be wrong.
         if self.east - self.west > 180 or self.west <= -180 or self.east >= 180:
             raise FormatError("area: it touches the antimeridian.", remedy="Ask once on each side of it.")
         if self.extent_m > MAX_EXTENT_M:
@@ -131,6 +132,7 @@ class Circle(Message, frozen=True, tag_field="shape", tag="circle"):
     radius_m: Annotated[int, msgspec.Meta(ge=1, le=MAX_EXTENT_M)]
 
     def __post_init__(self) -> None:
+        # Checks the decimals of the centre, as those of each vertex are checked.
         Point(lat=self.lat, lon=self.lon)
         self.bounds.require_measurable()
 
@@ -283,10 +285,12 @@ def _require_simple(corners: list[_Corner]) -> None:
     if len(set(corners)) != len(corners):
         raise FormatError("area: a vertex stands twice.", remedy=remedy)
     edges = _edges(corners)
+    # At most 496 pairs of 32 edges. A sweep line would be quicker only for longer outlines.
     for i, j in itertools.combinations(range(len(edges)), 2):
         (a, b), (c, d) = edges[i], edges[j]
         if b == c or d == a:
             before, joint, after = (a, b, d) if b == c else (c, d, b)
+            # Neighbouring edges share a corner by right, so only an overlap is a fault.
             folds_back = _turn(before, joint, after) == 0 and (
                 _within_box(before, joint, after) or _within_box(joint, after, before)
             )

@@ -121,6 +121,7 @@ def within_disc(corners: list[Corner], plane: Plane, at: Corner) -> bool:
             continue
         half = math.isqrt(left)
         first, last = _whole(at[0] * plane.across - half, at[0] * plane.across + half, step)
+        # A place at exactly 60 m from a centre counts.
         if first <= last and any(begins <= last and first <= ends for begins, ends in centres.kept_row(row)):
             return True
     return False
@@ -195,6 +196,7 @@ class _Edge:
             a, b = b, a
         dx, dy = b[0] - a[0], b[1] - a[1]
         length2 = dx * dx + dy * dy
+        # One less, because a centre at exactly 60 m from a side is free.
         return cls(a, dx, dy, length2, math.isqrt(RADIUS**2 * length2 - 1))
 
     def blocked(self, y: int) -> Interval | None:
@@ -247,6 +249,7 @@ class _Centres:
         for x, corner_y in self._points:
             left = RADIUS**2 - (y - corner_y) ** 2
             if left > 0:
+                # One less, because a centre at exactly 60 m from a corner is free.
                 half = math.isqrt(left - 1)
                 yield _whole(x - half, x + half, self._step)
         for side in self._sides:
@@ -257,6 +260,7 @@ class _Centres:
 def _whole(first: int, last: int, step: int) -> Interval:
     """Returns the numbers of the multiples of `step` from `first` to `last`. The interval is empty if the first is
     beyond the last."""
+    # Rounds the first up and the last down, in integers: a float would lose digits of these products.
     return -(-first // step), last // step
 
 

@@ -352,6 +352,7 @@ class Receipt(Message, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         _require_ascending("stored", tuple((span.first, span.last + 1) for span in self.stored))
         _require_ascending("unopened", tuple((span.first, span.last + 1) for span in self.unopened))
+        # Part 0 is the manifest. A requester that could not open it cannot call the answer complete.
         if self.unopened and (self.state is not ReceiptState.COMPLETE or self.unopened[0].first == 0):
             raise FormatError("unopened: parts from the first file on, in a receipt that is complete.")
         distinct("incomplete", tuple(part.part for part in self.incomplete))

@@ -140,14 +140,13 @@ class SeveralSigned:
     signatures: Mapping[str, bytes]
 
     def require(self, threshold: int, keys: Mapping[str, TrustKey], others: Mapping[str, TrustKey]) -> None:
-        """Raises `OpenError` unless `threshold` of `keys` signed, and each signature is one of `keys` or `others`.
-
-        A signature that counts for nothing is refused: otherwise a stranger could change the bytes of an envelope.
-        """
+        """Raises `OpenError` unless `threshold` of `keys` signed, and each signature is one of `keys` or `others`."""
         signed = pae(self.payload_type, self.payload)
         known = {**others, **keys}
+        # A signature that counts for nothing is refused: otherwise a stranger could change the bytes of an envelope.
         for key_id, signature in self.signatures.items():
             key = known.get(key_id)
+            # The id is compared again, because a key that is filed under another id must not count for that id.
             if key is None or key.id != key_id or not key.verifies(signature, signed):
                 raise OpenError(NOT_SIGNED)
         if len(self.signatures.keys() & keys.keys()) < threshold:
@@ -174,6 +173,7 @@ class UnverifiedEnvelope:
 
 def pae(payload_type: str, payload: bytes) -> bytes:
     """Returns DSSE's pre-authentication encoding: the bytes that are signed."""
+    # The lengths keep two pairs of type and payload from having the same bytes, and so the same signature.
     kind = payload_type.encode("utf-8")
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 

@@ -95,15 +95,16 @@ class PublicKey:
         return True
 
 
+# Each message names its sender's key again, and the root takes as long as the check of a signature.
 @functools.lru_cache(maxsize=256)
 def _is_sound_point(raw: bytes) -> bool:
-    """Returns True for a canonical encoding of a curve point of large order: x² = (y² − 1) / (d·y² + 1) has a
-    root. Cached, because each message names its sender's key again, and the root takes as long as a signature's check.
-    """
+    """Returns True for a canonical encoding of a curve point of large order: x² = (y² − 1) / (d·y² + 1) has a root."""
     y = int.from_bytes(raw, "little") & (2**255 - 1)
+    # A point of small order verifies signatures that no private key made, and y ≥ p is a second spelling of a key.
     if y >= _P or y in _SMALL_ORDER_Y:
         return False
     x_squared = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P
+    # Euler's criterion: the power is 1 exactly if x² has a root, so that these bytes are a point.
     return pow(x_squared, (_P - 1) // 2, _P) == 1
 
 
@@ -135,11 +136,11 @@ def dump_private_key(private_key: Ed25519PrivateKey) -> str:
 
 
 def load_private_key(pem: str) -> Ed25519PrivateKey:
-    """Returns the key in `dump_private_key`'s form. Raises `FormatError`. The error leaves the text out, because it is
-    secret."""
+    """Returns the key in `dump_private_key`'s form. Raises `FormatError`."""
     try:
         key = load_pem_private_key(pem.encode("utf-8"), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as cause:  # the last: a damaged curve key
+        # Without the text, because it is secret.
         raise FormatError(
             "This is not an unencrypted PKCS #8 private key.", remedy="Give the key file that set-up wrote."
         ) from cause

@@ -45,6 +45,7 @@ def verify_inbound(data: bytes, topic: Topic, trust: TrustStore, at_s: int | Non
     its requester may not send it, and `OpenError` if no trusted key signed it.
     """
     try:
+        # Its default limit, 12 KiB, is checked before anything is parsed. The broker's packet limit is the caller's.
         claimed = envelope.read_unverified(data)
     except FormatError as cause:
         raise RequestError(cause.message, remedy=cause.remedy) from cause
@@ -52,10 +53,13 @@ def verify_inbound(data: bytes, topic: Topic, trust: TrustStore, at_s: int | Non
     if kind is None:
         raise RequestError("Doors do not accept this kind of message.")
     opened = envelope.verify(claimed, trust.keys(claimed.key_id, at_s))
+    # Verified bytes first, then the parser: an untrusted sender does not reach it. Its default limit is 8 KiB.
     message = strictjson.decode(opened.payload, kind, error=RequestError)
+    # A key may stand in lists of several roots. It counts only for the root and requester that the message names.
     requester = trust.resolve(message.trust_root, message.requester, opened.key_id, at_s)
     if requester is None:
         raise OpenError(envelope.NOT_SIGNED)
+    # The signature does not cover the topic, so a copy under the topic of another sender must not count.
     _require_fitting(message, requester, topic)
     return VerifiedMessage(message, requester, opened.payload, hashlib.sha256(opened.payload).hexdigest())
 

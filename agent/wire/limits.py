@@ -176,8 +176,8 @@ def _of_area(request: FootageRequest, limits: RequestLimits) -> OverLimit | None
 
 
 def check_ground(request: FootageRequest, limits: RequestLimits) -> OverLimit | None:
-    """Applies the minimum to the ground where doors count: the area without its thin parts (`area_opening`). Otherwise
-    the park at the end of a needle could make up the size, while the needle points at one door."""
+    """Applies the minimum to the ground where doors count: the area without its thin parts (`area_opening`)."""
+    # Otherwise the park at the end of a needle could make up the size, while the needle points at one door.
     return None if request.area.opens(limits.area_min_m2) else OverLimit.AREA_TOO_SMALL
 
 

@@ -182,9 +182,11 @@ class Enrolment(OwnerStatement, frozen=True):
         distinct("recipients", tuple(recipient.name for recipient in self.recipients))
         distinct("recipients", (*(recipient.recipient for recipient in self.recipients), self.recovery))
         distinct("approvers", tuple(approver.name for approver in self.approvers))
+        # The device's key must not be an approver's, or a doorbell that is taken over could say yes.
         distinct("approvers", (*(approver.key for approver in self.approvers), self.device))
         distinct("approvers", tuple(approver.mldsa for approver in self.approvers))
         for approver in self.approvers:
+            # Parses both keys, so that a damaged one is refused here and not at the first approval.
             _ = approver.public_keys
         if self.approvals_needed > len(self.approvers):
             raise FormatError("approvals_needed: more than there are approvers.")
@@ -659,10 +661,8 @@ def read_statement(data: bytes) -> HybridSigned:
 
 
 def require_one_line(data: bytes) -> None:
-    """Raises `FormatError` if readers of many statements, one envelope a line, would split the envelope `data`.
-
-    Otherwise an owner could hide all later lists of owners from clients and from root.
-    """
+    """Raises `FormatError` if readers of many statements, one envelope a line, would split the envelope `data`."""
+    # Otherwise an owner could hide all later lists of owners from clients and from root.
     if b"\n" in data:
         raise FormatError("This statement is not one line.", remedy="Make a new one.")
 

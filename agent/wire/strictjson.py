@@ -100,6 +100,7 @@ def _parse(data: bytes) -> Any:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
+    # Parsers differ in which of two equal keys counts. Signer and reader would see different messages.
     if len(value) != len(pairs):
         raise FormatError("a key stands twice in one object.")
     return value
@@ -109,6 +110,7 @@ def _integer(text: str) -> int:
     # The length first: Python converts long digit strings slowly and raises ValueError.
     if len(text) > _INTEGER_DIGITS or abs(int(text)) > MAX_INTEGER:
         raise FormatError("an integer is beyond 2^53 - 1.")
+    # It equals 0, so it would be a second spelling of the same value.
     if text == "-0":
         raise FormatError("zero has no sign here.")
     return int(text)

@@ -85,6 +85,7 @@ _CELL_E7: Final = E7 // 2
 _ROWS: Final = 360
 _COLUMNS: Final = 720
 
+# No number has a leading zero, so each message has one topic.
 _NUMBER = r"(0|[1-9][0-9]{0,15})"
 _CELL: Final = re.compile(r"(0|[1-9][0-9]{0,2})-(0|[1-9][0-9]{0,2})")
 _REQUESTER: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
@@ -309,6 +310,7 @@ def parse_topic(topic: str) -> Topic:
 
 def topic_of(text: str) -> Topic | None:
     """Returns the same, or None for a text of no shape."""
+    # A topic from the network may hold half a surrogate pair, which a strict encoder refuses with another error.
     if len(text.encode("utf-8", "surrogatepass")) > MAX_TOPIC_BYTES:
         return None
     return _parse(text.split("/"))
@@ -402,6 +404,7 @@ def requester_of(common_name: str) -> str:
     Raises `FormatError` for another name, and for the form of a device's key id.
     """
     found = _CERTIFICATE.fullmatch(common_name)
+    # The name is also the MQTT client id. One in the form of a key id could take over a doorbell's session.
     if found is None or _KEY_ID.fullmatch(found[1]):
         raise FormatError(
             f"{common_name!r} is not the name of a requester's certificate.",

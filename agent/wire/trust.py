@@ -192,7 +192,9 @@ class TrustBundle(Message, frozen=True):
 
     def __post_init__(self) -> None:
         distinct("requesters", tuple(requester.id for requester in self.requesters))
+        # Names that differ in case only would look alike to an owner, so one requester could pose as another.
         distinct("requesters.name", tuple(requester.name.casefold() for requester in self.requesters))
+        # A key of two requesters could choose for each message which of them it comes from.
         distinct("requesters.keys", tuple(key.key for requester in self.requesters for key in requester.keys))
         distinct("sections", tuple(section.sha256 for section in self.sections))
 
@@ -286,13 +288,12 @@ class OpenedBundle:
         return SeenVersion(self.bundle.version, self.sha256, *versions, self.parts.ends_s, self.parts.root_sha256s[-1])
 
     def has_root_files_of(self, seen: SeenVersion) -> bool:
-        """Returns True if the root file that was the newest in `seen` is among the ones here, at its version.
-
-        Without this check, stolen keys of an earlier root file could sign another chain with higher versions.
-        """
+        """Returns True if the root file that was the newest in `seen` is among the ones here, at its version."""
         if not seen.root_version:
             return True
+        # Stolen keys of an earlier root file could otherwise sign another chain with higher versions.
         sha256s = self.parts.root_sha256s if self.parts is not None else ()
+        # A slice, because it is empty, and so differs, if there are fewer root files here.
         return sha256s[seen.root_version - 1 : seen.root_version] == (seen.root_sha256,)
 
     def follows(self, before: OpenedBundle) -> bool:
@@ -358,6 +359,7 @@ class TrustStore:
         """
         opened = self.open(data)
         self.require_newest(opened)
+        # The freeze attack of TUF: a broker that repeats an old package for ever would hide a revocation.
         if opened.is_over(at_s):
             raise RequestError(
                 "The timestamp of this trust package has ended, so a newer package may be held back.",
@@ -381,6 +383,7 @@ class TrustStore:
         else:
             parts, payload, signer = None, *open_alone(data, self.roots)
         bundle = strictjson.decode(payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
+        # Otherwise the key of one root could sign a list in the name of another root that the owner chose.
         if bundle.root != signer or (parts is not None and parts.timestamp.bundle_version != bundle.version):
             raise FormatError("This trust bundle names another root or version than what it came with.")
         joined, lacks = _joined(bundle, parts.sections if parts is not None else (), self.cell)
@@ -393,6 +396,7 @@ class TrustStore:
         if newest is None:
             return
         is_same = (this.version, this.sha256) == (newest.version, newest.sha256)
+        # The rollback attack of TUF: an older list would give a revoked key its rights back.
         if this.version <= newest.version and not is_same:
             raise RequestError(
                 f"This trust bundle has version {this.version}; another of version {newest.version} was seen before.",
@@ -459,8 +463,7 @@ def of_cell(bundle: TrustBundle, cell: str) -> TrustBundle:
 
 def with_sections(package: bytes, wanted: Callable[[CellRange], bool]) -> bytes:
     """Returns the package with those of its sections of which `wanted` takes the cells. Other bytes come back as they
-    are. The signatures hold, because the bundle names sections by their hash. Raises `FormatError`.
-    """
+    are. Raises `FormatError`."""
     if not is_package(package):
         return package
     parts = strictjson.decode(package, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
@@ -471,6 +474,7 @@ def with_sections(package: bytes, wanted: Callable[[CellRange], bool]) -> bytes:
     )
     bundle = strictjson.decode(signed.payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
     names = {section.sha256 for section in bundle.sections if wanted(section.cells)}
+    # The signatures hold, because the bundle names sections by their hash.
     kept = tuple(text for text in parts.sections if _sha256(text) in names)
     return strictjson.encode(msgspec.structs.replace(parts, sections=kept))
 
@@ -482,6 +486,7 @@ def _joined(head: TrustBundle, sections: tuple[str, ...], cell: str | None) -> t
     """
     given = dict.fromkeys(map(_sha256, sections))
     named = [section for section in head.sections if section.sha256 in given]
+    # In the bundle's order and each once, so that a stranger cannot write the same package in another way.
     if [section.sha256 for section in named] != [_sha256(text) for text in sections]:
         raise RequestError(
             "The bundle of this trust package names other sections.", remedy="Get the newest package from the root."

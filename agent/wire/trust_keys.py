@@ -78,6 +78,7 @@ class TrustKey:
         first, second = signature[:SIGNATURE_BYTES], signature[SIGNATURE_BYTES:-MLDSA_KEY_BYTES]
         mldsa = signature[-MLDSA_KEY_BYTES:]
         return (
+            # The key comes with the signature, so it counts only if the owner's line names its hash.
             hashlib.sha256(mldsa).digest() == self.mldsa_sha256
             and self.ed25519.verifies(first, message)
             and MldsaPublicKey(mldsa).verifies(second, message)

@@ -195,6 +195,7 @@ def open_parts(data: bytes, name_keys: Mapping[str, TrustKey], *, bundle_type: s
     stamped = envelope.read_several(
         package.timestamp.encode(), TrustTimestamp.PAYLOAD_TYPE, limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES
     )
+    # One key is enough: a timestamp lists no requester, so a stolen online key gives no right to anyone.
     stamped.require(1, root_file.timestamp_signers, {})
     timestamp = strictjson.decode(stamped.payload, TrustTimestamp, limit_bytes=_ROOT_LIMIT_BYTES)
     named = (timestamp.root, timestamp.root_version, timestamp.root_sha256, timestamp.bundle_sha256)
@@ -278,8 +279,7 @@ def read_chunk(data: bytes) -> PublishedChunk:
 
 
 def _pieces(data: bytes) -> list[bytes]:
-    """Cuts a package so that its root files begin a piece, and what follows them another one: a change of the list
-    leaves the pieces of the root files as they are."""
+    """Cuts a package so that its root files begin a piece, and what follows them another one."""
     if len(data) > PUBLISHED_LIMIT_BYTES:
         raise FormatError(
             f"This trust package has {len(data)} bytes, {PUBLISHED_LIMIT_BYTES} can be published.",
@@ -288,6 +288,7 @@ def _pieces(data: bytes) -> list[bytes]:
         )
     found = [data.find(key) for key in _KEYS]
     roots, sections, timestamp = (at if at > 0 else len(data) for at in found)
+    # So a change of the list leaves the pieces of the root files as they are.
     runs = pairwise(sorted({0, roots, min(sections, timestamp), len(data)}))
     return [piece for start, end in runs for piece in _equal(data[start:end], MAX_CHUNK_BYTES)]
 
@@ -329,8 +330,10 @@ def _open_root_files(
             old, least = {name.id: name}, 1
         else:
             old, least = before.signers, before.threshold
+        # Without a gap, because each root file is verified with the keys of the one before.
         if root_file.version != (before.version if before else 0) + 1 or (before and before.root != root_file.root):
             raise FormatError("roots: the versions count from 1, for one root.")
+        # TUF §5.3.4: a threshold of the new keys and one of the keys before must both have signed.
         claimed.require(root_file.threshold, root_file.signers, old)
         claimed.require(least, old, root_file.signers)
         if before and (set(before.keys), before.threshold) != (set(root_file.keys), root_file.threshold):

@@ -70,6 +70,7 @@ def resolve(address: HookAddress, private: Collection[str]) -> str:
 def _require_public(host: str, number: str) -> None:
     parsed = ipaddress.ip_address(number.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv6Address):
+        # These lead to the IPv4 address inside them, which may be private.
         inner = parsed.ipv4_mapped or parsed.sixtofour
         if parsed in _NAT64:
             inner = ipaddress.IPv4Address(int(parsed) & _IPV4_MASK)

@@ -66,6 +66,8 @@ def _status(connection: ssl.SSLSocket, deadline_s: float) -> int:
     """Reads only the first line of the answer. Raises `OSError`."""
     line = b""
     while b"\n" not in line and len(line) < _LINE_BYTES:
+        # For the whole answer: with a limit for each read, a receiver that sends a byte now and then would hold the
+        # thread.
         left_s = deadline_s - time.monotonic()
         if left_s <= 0:
             raise TimeoutError("the receiver took too long")

@@ -46,6 +46,7 @@ def make_hook(organisation: Organisation, person: Person, *, name: str, address:
     hook = WebHook.objects.create(
         organisation=organisation, name=name, address=address, salt=secrets.token_hex(32), made_by=person
     )
+    # The queue begins with this entry. The entries before it were not meant for this address.
     hook.next_entry = log.record(organisation, person, "hook.made", str(hook), name=name, address=address).number
     hook.save(update_fields=("next_entry",))
     return hook
@@ -87,6 +88,7 @@ def _deliver(hook: WebHook) -> int:
         number, event = next_event(hook)
         if event is None:
             if number != hook.next_entry:
+                # Only from the place that was read, because another process may have moved it on.
                 WebHook.objects.filter(pk=hook.pk, next_entry=hook.next_entry).update(next_entry=number)
             return done
         if not _claim(hook):
@@ -98,6 +100,7 @@ def _deliver(hook: WebHook) -> int:
         now = timezone.now()
         after = {"next_entry": number + 1, "failures": 0, "problem": "", "delivered_at": now, "next_try_at": now}
         WebHook.objects.filter(pk=hook.pk).update(**after)
+        # As in the row: the next claim compares this time.
         hook.next_entry, hook.failures, hook.next_try_at = number + 1, 0, now
         done += 1
     return done
@@ -106,6 +109,7 @@ def _deliver(hook: WebHook) -> int:
 def _claim(hook: WebHook) -> bool:
     """Takes the hook for this process. A kill gives it back after the lease."""
     until = timezone.now() + _LEASE
+    # Several processes read the same row, and one of them still finds the time that it read.
     mine = WebHook.objects.filter(pk=hook.pk, next_try_at=hook.next_try_at, stopped_at=None)
     return bool(mine.update(next_try_at=until))
 

@@ -25,7 +25,7 @@ from agent.wire.fields import Incident, OnwardKind
 from agent.wire.messages import Contact, Onward
 from desk.asking.models import Draft
 from desk.asking.shapes import area_from_json
-from desk.asking.states import Actor, Progress, State, Step, fingerprint, take
+from desk.asking.states import Actor, Progress, State, Step, fingerprint, take_step
 from desk.cases.models import Case
 from desk.custody import log
 from desk.numbers.counting import count
@@ -105,7 +105,7 @@ def save(draft: Draft, person: Person, roles: frozenset[Role]) -> Draft:
     is_new = draft.pk is None
     if not is_new:
         stored = _locked(draft)
-        progress = take(progress_of(stored), Step.EDIT, Actor(person.pk, roles))
+        progress = take_step(progress_of(stored), Step.EDIT, Actor(person.pk, roles))
         draft.author_id = progress.author
     draft.save()
     log.record(
@@ -140,10 +140,11 @@ def send_back(draft: Draft, person: Person, roles: frozenset[Role], remark: str)
 def sign(draft: Draft) -> Draft:
     """Signs an approved request with the organisation's key. Raises `RequestError` if each door would refuse it."""
     draft = _locked(draft)
-    progress = take(progress_of(draft), Step.SIGN, DESK, two_person_rule=draft.organisation.two_person_rule)
+    progress = take_step(progress_of(draft), Step.SIGN, DESK, two_person_rule=draft.organisation.two_person_rule)
     requester = requester_of(draft.organisation)
     assert draft.not_after_s is not None  # noqa: S101 (set with the approval)
     question = question_of(draft, draft.not_after_s)
+    # A kill after signing left a request without its note here. Signing again would ask all doors twice.
     found = _signed_before(requester, question)
     if found is None:
         root = draft.organisation.trust_root or None
@@ -177,15 +178,13 @@ def withdraw(draft: Draft, person: Person, roles: frozenset[Role], remark: str) 
 
 
 def refresh(organisation: Organisation, now: datetime.datetime) -> None:
-    """Ends requests after their last day, and notes those that the broker has.
-
-    The receiving service notes a publication itself, and logs it. A crash can come before its note: `refresh` adds it.
-    """
+    """Ends requests after their last day, and notes those that the broker has."""
     signed = list(Draft.objects.filter(organisation=organisation, state=State.SIGNED))
     requester = requester_of(organisation) if signed else None
     for draft in signed:
+        # The receiving service notes a publication itself, and logs it. A crash may come before its note.
         if requester is not None and is_published(requester, draft.request_id):
-            progress = take(progress_of(draft), Step.PUBLISH, DESK)
+            progress = take_step(progress_of(draft), Step.PUBLISH, DESK)
             found = Draft.objects.filter(pk=draft.pk, state=State.SIGNED)
             found.update(state=progress.state.value, published_at=now)
     expire_due(organisation, int(now.timestamp()))
@@ -200,7 +199,7 @@ def expire_due(organisation: Organisation, now_s: int) -> None:
         with transaction.atomic():
             draft = _locked(each)
             if State(draft.state) in (State.SIGNED, State.PUBLISHED):
-                draft.state = take(progress_of(draft), Step.EXPIRE, DESK).state.value
+                draft.state = take_step(progress_of(draft), Step.EXPIRE, DESK).state.value
                 draft.save(update_fields=["state"])
                 log.record(
                     organisation, "desk", "request.expired", f"request {draft.request_id}", case=draft.case.number
@@ -220,12 +219,13 @@ def _take(
     draft: Draft, step: Step, person: Person, roles: frozenset[Role], *, content: str = "", remark: str = ""
 ) -> Draft:
     draft = _locked(draft)
+    # Another tab or colleague may have changed the words after they were shown.
     if step is Step.SUBMIT and content != content_of(draft):
         raise RequestError(
             "The request has changed since it was shown to you.", remedy="Read it again, then approve it."
         )
     rule = draft.organisation.two_person_rule
-    progress = take(progress_of(draft), step, Actor(person.pk, roles), two_person_rule=rule, content=content)
+    progress = take_step(progress_of(draft), step, Actor(person.pk, roles), two_person_rule=rule, content=content)
     draft.state, draft.submitted_content = progress.state.value, progress.submitted
     draft.approved_by_id = progress.approver
     if remark:

@@ -262,6 +262,7 @@ def _of_root(area: Area | None, known: Known) -> Iterable[CheckFinding]:
 def _any_area(known: Known) -> Area:
     """Returns an area that is within the limits, so that only another part can be over one."""
     fitting_m2 = max(known.limits.area_min_m2 * 1.1, min(known.limits.area_max_m2 * 0.9, 125_000))
+    # At the equator, because the limits look at the size alone.
     return Circle(lat=0, lon=0, radius_m=round((fitting_m2 / 3.14159) ** 0.5))
 
 

@@ -23,7 +23,7 @@ from typing import Final
 from agent.errors import RequestError
 from desk.people.roles import Role
 
-__all__ = ["ENDED", "Actor", "Progress", "State", "Step", "allowed_steps", "fingerprint", "take"]
+__all__ = ["ENDED", "Actor", "Progress", "State", "Step", "allowed_steps", "fingerprint", "take_step"]
 
 
 class State(enum.StrEnum):
@@ -102,7 +102,9 @@ class Progress:
     signed: bool = False
 
 
-def take(progress: Progress, step: Step, actor: Actor, *, two_person_rule: bool = True, content: str = "") -> Progress:
+def take_step(
+    progress: Progress, step: Step, actor: Actor, *, two_person_rule: bool = True, content: str = ""
+) -> Progress:
     """Returns the progress after `step`. `content`: the fingerprint of the words that the actor saw.
 
     `two_person_rule` counts for the steps approve and sign only.
@@ -125,6 +127,7 @@ def take(progress: Progress, step: Step, actor: Actor, *, two_person_rule: bool 
         case Step.RETURN:
             return replace(progress, state=following, submitted="", approver=None)
         case Step.APPROVE:
+            # The words may have changed between the page that was read and the click.
             if content != progress.submitted:
                 raise RequestError(
                     "The request has changed since it was shown to you.", remedy="Read it again, then approve it."
@@ -147,7 +150,7 @@ def fingerprint(content: Mapping[str, object]) -> str:
 
 def _is_allowed(progress: Progress, step: Step, actor: Actor, two_person_rule: bool) -> bool:
     try:
-        take(progress, step, actor, two_person_rule=two_person_rule, content=progress.submitted)
+        take_step(progress, step, actor, two_person_rule=two_person_rule, content=progress.submitted)
     except RequestError:
         return False
     return True

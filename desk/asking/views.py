@@ -200,6 +200,7 @@ def check_request(request: DeskRequest) -> HttpResponse:
     """Judges what stands in the form now."""
     zone = zone_of(request.organisation)
     form = RequestForm(request.POST, request.FILES, organisation=request.organisation, zone=zone)
+    # For what it fills: an incomplete form has a question to judge, too.
     form.is_valid()
     now = timezone.now()
     found = check(form.question, known_to(request.organisation, form.question, now), int(now.timestamp()))

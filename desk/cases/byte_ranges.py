@@ -39,7 +39,9 @@ def requested_range(header: str | None, size_bytes: int) -> ByteRange | None:
     if not first:
         if not int(last) or not size_bytes:
             raise UnsatisfiableRangeError
+        # "bytes=-500": the last 500 bytes.
         return ByteRange(max(0, size_bytes - int(last)), size_bytes - 1)
+    # An invalid range may be ignored (RFC 9110, section 14.2).
     if last and int(last) < int(first):
         return None
     if int(first) >= size_bytes:

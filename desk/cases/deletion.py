@@ -40,8 +40,8 @@ RETENTION: Final = "retention"
 def run_due(organisation: Organisation, requester: Requester, now_s: int) -> int:
     """Carries out each step that is due. Returns the number of steps.
 
-    A step that fails keeps back only the deletion of its own request. Its error is raised after all other steps.
-    `PartsAwayError` is raised at once, because each further step could wait for the store as long.
+    A step that fails keeps back only the deletion of its own request. Its error is raised after all other steps, and
+    `PartsAwayError` at once.
     """
     done, failed = 0, None
     for case in list(_cases_due(organisation, now_s)):
@@ -58,10 +58,12 @@ def run_due(organisation: Organisation, requester: Requester, now_s: int) -> int
                 continue  # it would state a deletion that did not happen
             try:
                 done += _carry_out(step, organisation, requester, rows[request_id], now_s)
+            # Each further step could wait for the store as long.
             except PartsAwayError:
                 raise
             except DoorwardError as error:
                 failed = failed or error
+                # No signed statement may say that everything is deleted while a file of this request is left.
                 stuck.add(request_id)
     if failed is not None:
         raise failed
@@ -84,12 +86,14 @@ def delete_answer(
     with transaction.atomic():
         answer = Answer.objects.select_related("case").get(pk=pk, case__organisation=organisation)
         case = Case.objects.select_for_update(no_key=True).get(pk=answer.case_id)
+        # Read again under the lock of its case: another deletion may have come since the first look.
         answer.refresh_from_db()
         if case.legal_hold or answer.state == "deleted":
             return False
         copies = _remove_copies(requester, answer.disclosure_id)
         if answer.locked:
             unlock(organisation, answer)  # its hold has ended, and the clock has not come round yet
+        # Files go before the row says so: a kill in between leaves a row that the clock finds due again.
         files = requester.answer(answer.disclosure_id).delete()
         FilmView.objects.filter(answer=answer).delete()
         answer.state, answer.deleted_at = "deleted", datetime.datetime.now(datetime.UTC)
@@ -130,6 +134,7 @@ def _sign_deletion(organisation: Organisation, requester: Requester, asked: Sign
     with transaction.atomic():
         case = Case.objects.select_for_update(no_key=True).get(pk=asked.case_id)
         asked.refresh_from_db()
+        # Looked at under the lock, for the same reason as in `delete_answer`.
         if case.legal_hold or asked.deletion_signed_at is not None:
             return False
         sent = requester.sent_request(asked.request_id)

@@ -65,9 +65,11 @@ def _wipe_orphans(memory: Path) -> None:
     """Wipes this user's folders of ended processes: the kernel released their locks."""
     for folder in memory.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
+            # Anyone may make folders of this name in `/dev/shm`.
             if folder.stat().st_uid != os.getuid():
                 continue
             with (folder / _LOCK).open("rb") as lock:
+                # The kernel has released the lock if the process has ended, also if it was killed.
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -145,6 +147,7 @@ class OpenFilms:
         with self._lock:
             idle = [name for name, each in self._open.items() if most == 0 or each.used_s < since_s]
             over = list(self._open)[: max(0, len(self._open) - most)]
+            # Taken out under the lock and closed outside of it: closing waits for a person who is still reading.
             gone = [self._open.pop(name) for name in dict.fromkeys((*idle, *over))]
         for each in gone:
             _close(each)

@@ -27,6 +27,7 @@ def lock_what_is_held(organisation: Organisation) -> None:
     answers = Answer.objects.filter(case__organisation=organisation, state__in=_WHOLE)
     for answer in answers.exclude(locked=F("case__legal_hold")).select_related("case"):
         parts.hold(answer.disclosure_id, on=answer.case.legal_hold)
+        # After the store: a stop between the two locks again, which changes nothing.
         Answer.objects.filter(pk=answer.pk).update(locked=answer.case.legal_hold)
     for tip in Tip.objects.filter(organisation=organisation, deleted_at=None).select_related("case"):
         if tip.locked != tip.held:

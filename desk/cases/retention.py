@@ -103,6 +103,7 @@ def latest_choice_s(received_s: int, retention_days: int) -> int:
 def due_s(answer: AnswerClock, retention_days: int) -> int:
     """Returns the second at which the answer is deleted."""
     latest_s = latest_choice_s(answer.received_s, retention_days)
+    # A choice is earlier or has no effect, because the owner said yes to the stated number of days.
     return latest_s if answer.keep_until_s is None else min(latest_s, answer.keep_until_s)
 
 
@@ -135,6 +136,7 @@ def plan(requests: Iterable[RequestClock], *, hold: bool, now_s: int) -> tuple[S
         ]
         steps += map(DeleteAnswer, due)
         kept = [each for each in request.answers if not each.deleted and each.answer not in due]
+        # The statement speaks for all answers, so it waits for the last of them and for the last day of asking.
         if not kept and not request.deletion_signed and publication_due_s(request) <= now_s:
             steps.append(PublishDeletion(request.request))
     return tuple(steps)

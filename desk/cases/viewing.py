@@ -69,6 +69,7 @@ def _grant(person: Person, answer: Answer, index: int, kind: str) -> str:
         clip=index,
         kind=kind,
         person=person,
+        # Only the hash is stored, so a copy of the database opens no film.
         token_sha256=_sha256(token),
         expires_at=now + FilmView.LASTS,
     )

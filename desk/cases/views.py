@@ -268,6 +268,7 @@ def answer_time(request: DeskRequest, pk: int, answer_pk: int) -> HttpResponse:
         raise Http404
     requester, form = requester_of(request.organisation), TimeForm(request.POST, request.FILES)
     if form.is_valid():
+        # One byte more than allowed, so that the reader sees that it is too large.
         data = form.cleaned_data["file"].read(TIME_OPENING_LIMIT_BYTES + 1)
         try:
             take_owner_proof(requester, answer, request.user, data)
@@ -304,6 +305,7 @@ def open_clip(request: DeskRequest, pk: int, answer_pk: int, index: int) -> Http
     clip = Clip.objects.filter(answer=answer, index=index, answer__state="complete").first()
     if clip is None:
         raise Http404
+    # In the log first, so that no film opens without its entry.
     token = viewing.open_clip(request.organisation, request.user, answer, clip)
     try:
         open_films().film(requester_of(request.organisation), answer.disclosure_id, index).close()
@@ -359,6 +361,7 @@ def _back_to(answer: Answer) -> HttpResponse:
 def _near(request: DeskRequest) -> Span | None:
     """Returns the stretch of the axis that an address names. None for nonsense."""
     ends = [request.GET.get(name, "") for name in ("from", "to")]
+    # `int` raises for a number of thousands of digits.
     if not all(each.isascii() and each.isdigit() and len(each) < 16 for each in ends):
         return None
     from_ms, to_ms = map(int, ends)

@@ -41,6 +41,7 @@ def sealed_files(organisation: Organisation, disclosure: str) -> dict[str, objec
     listing = list_sealed_files(sealed_in(_answer(organisation, disclosure)))
     path = _listing_path(organisation, disclosure)
     files.make_folder(path.parent)
+    # Before the entry: a list without an entry shows that the log was put back to an older state (`_unnamed`).
     files.write(path, listing.text)
     return {"files": listing.count, "size_bytes": listing.size_bytes, FILES_SHA256: listing.sha256}
 

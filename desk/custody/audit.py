@@ -84,6 +84,7 @@ def audit_rows(
     frontier, expected, seen = merkle.Frontier(), 0, set[int]()
     for row in rows:
         findings += _place(row, expected, seen)
+        # Rows are read in the order of the database's keys, so a row that was moved shows as a gap and a repetition.
         seen.add(row.number)
         expected = max(expected, row.number) + 1
         hashed, problem = _content(row, log)
@@ -156,6 +157,7 @@ def _against_head(
     if reached > signed.size:
         said = f"The log has {reached} entries, and the desk signed {signed.size}. Entries were added."
         return [Finding(FindingKind.ADDED, said, signed.size)]
+    # A finding about a row explains a wrong root already. A second one would look like another change.
     if frontier.root != signed.root and not explained:
         said = (
             "The entries do not have the root that the desk signed. Entries and their stored hashes were changed "

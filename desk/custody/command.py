@@ -65,6 +65,7 @@ def audit(
 def _audit_file(path: Path, head: Path, known: PublicKey | None, kept: Sequence[Path]) -> bool:
     with files.storage_errors(path), path.open("rb") as file:
         header = read_header(file.readline(_HEADER_LIMIT_BYTES))
+        # `audit_log_file` begins with the header's line, too.
         file.seek(0)
         key = known or parse_public_key(header.key)
         checkpoints, findings = _kept(kept, key, header.log)
@@ -114,14 +115,12 @@ def _organisations(name: str | None) -> list[Organisation]:
 
 
 def _kept(paths: Sequence[Path], key: PublicKey, name: str) -> tuple[dict[Path, Checkpoint], list[Finding]]:
-    """Returns the kept checkpoints of that log, and a finding for each that this desk did not sign.
-
-    A checkpoint of another log is skipped, so that one command can take those of all organisations (`_foreign`).
-    """
+    """Returns the kept checkpoints of that log, and a finding for each that this desk did not sign."""
     opened: dict[Path, Checkpoint] = {}
     findings = []
     for path in paths:
         note = files.read(path, MAX_NOTE_BYTES)
+        # One command may take the checkpoints of all organisations (`_foreign`).
         if _log_of(note) != name:
             continue
         try:
@@ -133,10 +132,8 @@ def _kept(paths: Sequence[Path], key: PublicKey, name: str) -> tuple[dict[Path, 
 
 
 def _foreign(paths: Sequence[Path], logs: Collection[str]) -> list[Finding]:
-    """Returns a finding for each kept checkpoint that is of none of these logs, and so is compared with nothing.
-
-    A log that was renamed, or removed with its organisation, would otherwise pass with the checkpoint that shows it.
-    """
+    """Returns a finding for each kept checkpoint that is of none of these logs, and so is compared with nothing."""
+    # A log that was renamed, or removed with its organisation, would otherwise pass with the checkpoint that shows it.
     named = ((path.name, _log_of(files.read(path, MAX_NOTE_BYTES))) for path in paths)
     return [
         Finding(

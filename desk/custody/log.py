@@ -52,6 +52,8 @@ def record(
     `actor`: the person, or the name of a process, for example "receiver".
     """
     LogHead.objects.get_or_create(organisation=organisation)
+    # The lock gives numbers without gaps: entries of one organisation are written one after the other, until each
+    # commit.
     head = LogHead.objects.select_for_update(no_key=True).get(organisation=organisation)
     frontier = _frontier(head)
     entry = _fitting(
@@ -104,6 +106,7 @@ def stored_rows(organisation: Organisation) -> Iterator[StoredRow]:
     rows = Entry.objects.filter(organisation=organisation).select_related("organisation").order_by("pk")
     for row in rows.iterator(chunk_size=_BATCH):
         problem = "" if row.case_number == _case_of(row) else "its case differs from its detail."
+        # The case number is not hashed. It repeats a part of the entry for the index, so it must follow from the entry.
         entry = None if problem else entry_of(row)
         yield StoredRow(row.number, entry, bytes(row.leaf), problem)
 
@@ -135,6 +138,7 @@ def extract(organisation: Organisation, rows: Iterable[Entry]) -> bytes:
     """Returns the extract with those entries, each with the proof to the newest checkpoint."""
     with transaction.atomic():
         head = LogHead.objects.get(organisation=organisation)
+        # Proofs lead to this head, although further entries may come meanwhile.
         size, read = _frontier(head).size, row_reader(organisation)
         entries = [
             (row.number, encode_entry(entry_of(row)), tree.inclusion_proof(row.number, size, read)) for row in rows
@@ -143,11 +147,11 @@ def extract(organisation: Organisation, rows: Iterable[Entry]) -> bytes:
 
 
 def name_of(actor: Person | str) -> str:
-    """Returns name and address of a person. The address stays whole, and only the address has angle brackets: people
-    choose their names, and a long name must leave the address in the entry, and cannot look like another address."""
+    """Returns name and address of a person. The address stays whole, and only the address has angle brackets."""
     if not isinstance(actor, Person):
         return actor
     address = f"<{actor.email[: _TEXT_LIMITS['actor'] - 2]}>"
+    # People choose their names: a long one must leave the address in the entry, and none may look like another address.
     name = plain_text(clean(actor.get_full_name()).translate(_BRACKETS), _TEXT_LIMITS["actor"] - len(address) - 1)
     return f"{name} {address}".strip()
 

@@ -128,6 +128,7 @@ def check_extract(data: bytes, key: PublicKey) -> tuple[Checkpoint, list[Custody
 def _proven(each: dict[str, Any], head: Checkpoint, log: str) -> CustodyEntry:
     data = str(each["entry"]).encode("utf-8")
     entry = decode_entry(data)
+    # The proof binds the entry's bytes to a number. The words around it must not announce another one.
     if entry.number != each["number"] or entry.organisation != log:
         raise FormatError(f"Entry {entry.number} is not the one that the extract announces.")
     path = [bytes.fromhex(node) for node in each["path"]]

@@ -69,6 +69,7 @@ def build_export(case: Any, folder: Path, options: ExportOptions) -> CaseContent
         _keep_chosen(content)
     entries: list[Entry] | None = None
     checkpoint = ""
+    # The entries name everything that was asked in the case, which a person who gets chosen clips has no right to know.
     if options.with_custody and content.whole:
         rows = Entry.objects.filter(organisation=case.organisation, case_number=case.number)
         entries = list(rows.select_related("organisation").order_by("number"))
@@ -89,6 +90,7 @@ def build_export(case: Any, folder: Path, options: ExportOptions) -> CaseContent
     _write_certificates(content, folder, options)
     if options.with_keys:
         _write_keys(content, folder)
+    # Last, and joined before the file is there: it lists every other file, and not itself.
     files.write(folder / SUMS, "".join(_sums(folder)).encode("utf-8"))
     return content
 
@@ -141,6 +143,7 @@ def _write_keys(content: CaseContent, folder: Path) -> None:
     target = files.make_folder(folder / "keys")
     requester = requester_of(content.case.organisation)
     for asked in content.requests:
+        # Without an answer, the key would open only answers that come after this export.
         identity = requester.reply_identity(asked.request_id) if asked.answers else None
         if identity is not None:
             opens = f"# opens the answers to footage request {asked.request_id}, with age 1.3 or newer"

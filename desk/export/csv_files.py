@@ -14,7 +14,7 @@ from typing import Final
 __all__ = ["neutral", "write_csv"]
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
-"""Beginnings of a formula, also in full-width form, which some spreadsheets fold. The last two start a DDE command."""
+"""Beginnings of a formula, also in full-width form, which some spreadsheets fold. "|" and "%" start a DDE command."""
 _BYTE_ORDER_MARK: Final = "\ufeff"
 
 

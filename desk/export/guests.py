@@ -85,6 +85,7 @@ def make_link(
 @transaction.atomic
 def revoke_link(link: GuestLink, person: Person) -> bool:
     """Ends the link at once. Returns False if it was revoked before."""
+    # If two people do this at once, one changes the row, so the log has one entry.
     done = GuestLink.objects.filter(pk=link.pk, revoked_at=None).update(revoked_at=timezone.now())
     if done:
         case = link.case

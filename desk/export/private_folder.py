@@ -83,10 +83,11 @@ def require_room(sealed_bytes: int, *, copies: bool = False) -> None:
 
 def forget_answer(disclosure: str) -> int:
     """Wipes each export of this desk that holds footage of the answer, also of another process, and returns the number
-    of its files. All of it goes, because the report shows stills. Its download breaks off. Raises `StorageError`."""
+    of its files. Its download breaks off. Raises `StorageError`."""
     wipe_orphans()
     removed = 0
     for folder in {found.parents[1] for found in _root().glob(f"{_PREFIX}*/{_EXPORT}/{ANSWERS}/{disclosure}*")}:
+        # All of the export goes, because its report shows stills.
         removed += len(files.below(folder))
         with files.storage_errors(folder), contextlib.suppress(FileNotFoundError):  # its export has just ended
             shutil.rmtree(folder)

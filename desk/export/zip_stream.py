@@ -45,13 +45,15 @@ def files_below(folder: Path, top: str) -> list[tuple[str, Path]]:
 
 
 def zip_pieces(entries: Iterable[tuple[str, Path]]) -> Generator[bytes, None, None]:
-    """Yields the ZIP with those files. Nothing is compressed, because films do not shrink."""
+    """Yields the ZIP with those files."""
     sink = _Sink()
-    # typeshed wants a file that can seek; the writer of the standard library needs none.
+    # Stored, because films do not shrink. typeshed wants a file that can seek; the writer of the standard library needs
+    # none.
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
         for name, path in entries:
             info = zipfile.ZipInfo(name, time.gmtime(path.stat().st_mtime)[:6])
             info.external_attr = _MODE
+            # The width of the size fields is chosen before the size is known, and a film may have more than 2 GiB.
             with path.open("rb") as file, archive.open(info, "w", force_zip64=True) as out:
                 while data := file.read(_READ_BYTES):
                     out.write(data)

@@ -84,6 +84,7 @@ class HourKeys:
                 with path.open("r+b") as file:  # an unlinked block stays on the disk until something else needs it
                     file.write(bytes(_KEY_BYTES))
                     file.flush()
+                    # The zeros must be on the disk before the name goes, or the key's block could outlive both.
                     os.fsync(file.fileno())
                 path.unlink()
         files.sync_folder(self._folder)

@@ -16,10 +16,8 @@ __all__ = ["NoticeReport", "Submission", "WaitingTip", "random_key"]
 
 
 def random_key() -> int:
-    """Returns a random primary key. A counted one would keep the order in which the tips of an hour came.
-
-    31 bits, because SQLite orders rows by a key of the type INTEGER only, which is an `IntegerField`.
-    """
+    """Returns a random primary key. A counted one would keep the order in which the tips of an hour came."""
+    # 31 bits, because SQLite orders rows by a key of the type INTEGER only, which is an `IntegerField`.
     return secrets.randbits(31)
 
 

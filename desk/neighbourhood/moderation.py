@@ -60,6 +60,7 @@ def accept(submission: Submission, person: Person, contact: Contact | None = Non
             row.save(update_fields=["state", "first_by"])
             _log(row, person, "neighbour.seconded")
             return row
+        # The moderator could otherwise write as a neighbour and accept the request alone.
         if row.first_by_id == person.pk:
             raise _another_person()
     if row.kind == "request":

@@ -263,6 +263,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
 
 
 def _mine(request: HttpRequest, taker: str) -> Submission:
+    # In a header, because an address stays in logs and in the history of a browser.
     found = submissions.find(_taker(taker), request.headers.get("Neighbour-Token", ""))
     if found is None:
         raise Http404
@@ -279,6 +280,7 @@ def _notice(taker: str, notice: str) -> PublishedBulletin:
 def _worked(request: HttpRequest, taker: str) -> tuple[Organisation, HttpResponse | None]:
     """Returns the neighbourhood, and a refusal if the proof of work for the body is missing."""
     organisation = _taker(taker)
+    # By the stated length, before a byte of the body is read.
     if int(request.headers.get("Content-Length") or 0) > submissions.MOST_BYTES:
         return organisation, _refused("This is no request or notice of this page.", 400)
     sent, nonce = request.headers.get("Work-Token", ""), request.headers.get("Work-Nonce", "")

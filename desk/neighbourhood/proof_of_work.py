@@ -49,6 +49,7 @@ def read_token(secret: bytes, taker: str, token: str, now_s: int) -> int | None:
         return None
     expected = _token(secret, taker, int(slot), int(bits))
     fresh = 0 <= now_s // SLOT_S - int(slot) <= 1
+    # In constant time, or a client could find the code of an invented token digit by digit.
     return int(bits) if hmac.compare_digest(expected, token) and fresh else None
 
 
@@ -66,6 +67,7 @@ def refusal(secret: bytes, taker: str, token: str, nonce: str, sent: bytes, *, n
     bits = read_token(secret, taker, token, now_s)
     if bits is None or not is_done(token, sent, nonce, bits):
         return 403
+    # One early token would otherwise serve a whole flood at the first price.
     return 409 if bits < bits_at(waiting) else None
 
 

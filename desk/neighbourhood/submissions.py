@@ -131,6 +131,7 @@ def _read(organisation: Organisation, data: bytes, now_s: int) -> Submission:
         written = msgspec.json.decode(data, type=Written)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RequestError("This is no request or notice of this page.", remedy="Load the page again.") from error
+    # The place is rounded by up to 66 m, so a smaller circle could miss the door that its writer means.
     if written.radius_m not in RADII_M:
         raise RequestError("This is no request or notice of this page.", remedy="Load the page again.")
     made = Submission(
@@ -227,6 +228,7 @@ def report(notice: Submission, data: bytes, now_s: int) -> None:
     if notice.reports.filter(reason=words).exists() or notice.reports.filter(state="open").count() >= MOST_REPORTS:
         return
     NoticeReport.objects.create(notice=notice, reason=words, reported_hour=now_s // HOUR_S)
+    # Reports hide a notice once at most: after a moderator has judged it, a flood of reports removes it no more.
     if notice.reports_hide and notice.state == "published":
         notice.hidden = True
         notice.save(update_fields=["hidden"])

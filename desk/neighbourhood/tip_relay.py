@@ -84,6 +84,7 @@ def release(now_s: int) -> int:
     """
     keys, moved = HourKeys(settings.DATA), 0
     _tell(keys)
+    # A minute late, so that a row of the last second of an hour goes with the others and not alone.
     due = WaitingTip.objects.filter(hour__lt=(now_s - _SETTLES_S) // HOUR_S)
     for hour, organisation in list(due.order_by("hour", "organisation").values_list("hour", "organisation").distinct()):
         moved += _release(keys, Organisation.objects.get(pk=organisation), hour, now_s)
@@ -125,6 +126,7 @@ def _release(keys: HourKeys, organisation: Organisation, hour: int, now_s: int) 
     if lost:  # rows of a restored database, for example: backups leave the keys out
         _log.warning("tips_without_key", organisation=organisation.requester_id, hour=hour, tips=len(lost))
         WaitingTip.objects.filter(pk__in=lost).delete()
+    # All tips of an hour go together, because one that goes alone would show when it could be stored.
     if waits and now_s < (hour + 1) * HOUR_S + _PATIENCE_S:
         return 0
     try:
@@ -142,6 +144,7 @@ def _wait(organisation: Organisation, waits: int, error: DoorwardError) -> int:
 
 def _store(organisation: Organisation, hour: int, tip: str, sealed: bytes) -> dict[str, object]:
     """Stores a sealed tip. Returns what the custody log says about its files, and nothing if it is listed already."""
+    # The end of the hour counts as its arrival, so that its file tells no minute.
     store_sealed_tip(requester_of(organisation), tip, sealed, (hour + 1) * HOUR_S * 1000)
     return {} if Tip.objects.filter(disclosure_id=tip).exists() else sealed_files(organisation, tip)
 

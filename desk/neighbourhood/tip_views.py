@@ -62,6 +62,7 @@ def tip_token(_request: HttpRequest, taker: str) -> JsonResponse:
 def send_tip(request: HttpRequest, taker: str, tip: str) -> HttpResponse:
     """Takes a sealed tip with its proof of work."""
     organisation, now_s = _taker(taker), int(time.time())
+    # By the stated length, before a byte of the body is read.
     if not _TIP_ID.fullmatch(tip) or int(request.headers.get("Content-Length") or 0) > tip_relay.SEALED_BYTES:
         return _refused("This is not a sealed tip of this page.", 400)
     token, nonce, sealed = request.headers.get("Tip-Token", ""), request.headers.get("Tip-Nonce", ""), request.body

@@ -77,5 +77,6 @@ def _row(each: Mapping[str, Any]) -> Row:
 
 
 def _reversed(month: str) -> int:
+    # A text has no minus, and one sort gives the newest month first and names from A to Z.
     year, _, number = month.partition("-")
     return -(int(year) * 12 + int(number))

@@ -151,6 +151,7 @@ def confirm(change: GuardedChange, by: Person | None, code: str = "") -> None:
             and not hmac.compare_digest(code.encode(), code_of(change).encode())
         ):
             wrong = True
+            # Counted and committed before the error is raised: a rolled back try would be free.
             change.wrong_codes += 1
             change.state = "refused" if change.wrong_codes >= _MOST_WRONG_CODES else "waits"
             change.save()
@@ -196,10 +197,15 @@ def withdraw_of(
 
 def may_confirm(change: GuardedChange, person: Person) -> bool:
     """Returns True for a second person who had the right before the change was made."""
+    # Neither the maker nor the person of the change is a second person.
     if person.pk in (change.made_by_id, change.person_id):
         return False
     return Membership.objects.filter(
-        organisation=change.organisation_id, person=person, role__in=_CONFIRMING, since__lte=change.made_at
+        # A maker could otherwise give the right to a helper afterwards, who then confirms.
+        organisation=change.organisation_id,
+        person=person,
+        role__in=_CONFIRMING,
+        since__lte=change.made_at,
     ).exists()
 
 

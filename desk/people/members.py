@@ -48,17 +48,16 @@ def person_at(email: str) -> Person | None:
 
 @transaction.atomic
 def invite(organisation: Organisation, by: Person, email: str, roles: list[str]) -> str | None:
-    """Returns the token of an invitation, or None if the person is in the organisation and has the roles at once.
-
-    A person of another organisation of the desk gets a link like any other, and decides. An admin could otherwise add
-    them unasked: they would find themselves among this organisation's pages, and its log would tell when they sign in.
-    """
+    """Returns the token of an invitation, or None if the person is in the organisation and has the roles at once."""
     email = email.lower()
     log.record(organisation, by, "person.invited", email, roles=", ".join(roles))
     person = person_at(email)
+    # A person of another organisation gets a link and decides. An admin could otherwise add them unasked, and this
+    # organisation's log would tell when they sign in.
     if person and Membership.objects.filter(organisation=organisation, person=person).exists():
         confirmations.give_roles(organisation, by, person, roles)
         return None
+    # Only the newest link works, with the roles of now.
     OneTimeLink.objects.filter(organisation=organisation, email=email, used_at=None).delete()
     return make_link("invitation", organisation=organisation, email=email, roles=roles, made_by=by)
 
@@ -79,6 +78,7 @@ def set_roles(organisation: Organisation, by: Person, person: Person, roles: Ite
     """
     wanted = set(roles)
     confirmations.needs_confirmation(organisation)  # before a role goes: two people were there
+    # Locked, or two admins who remove each other at once would leave none.
     admins = Membership.objects.select_for_update(no_key=True).filter(organisation=organisation, role=Role.ADMIN)
     stays = Role.ADMIN in wanted and admins.filter(person=person).exists()
     if not stays and not admins.exclude(person=person).exists():

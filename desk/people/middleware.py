@@ -94,6 +94,7 @@ class SecurityHeaders:
         response.headers.setdefault("X-Frame-Options", "DENY")
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         response.headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+        # After a sign-out, the back button of a shared computer must show no page.
         response.headers.setdefault("Cache-Control", "no-store")
         return response
 
@@ -112,6 +113,7 @@ class SessionLimits:
             limits = settings.DESK.sign_in
             ended = now - seen > limits.idle_minutes * 60 or now - began > limits.session_hours * 3600
             valid_from = request.user.sessions_valid_from
+            # `valid_from` ends all sessions at once, also those of browsers that are away.
             if ended or (valid_from and began < valid_from.timestamp()):
                 logout(request)
         response = self._get_response(request)

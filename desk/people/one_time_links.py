@@ -55,8 +55,9 @@ def use_link(link: OneTimeLink, *, name: str, email: str, password: str | None) 
     """Returns the person of the link, or None if another browser has just used the link.
 
     `password`: None for a person who will add a passkey. A recovered person loses every earlier passkey, password,
-    session and account of an identity provider, because another person may hold them.
+    session and account of an identity provider.
     """
+    # One statement decides, so that of two browsers at once only one gets in.
     if not OneTimeLink.objects.filter(pk=link.pk, used_at=None).update(used_at=timezone.now()):
         return None
     if not _may_recover(link):
@@ -65,6 +66,7 @@ def use_link(link: OneTimeLink, *, name: str, email: str, password: str | None) 
     if link.purpose == "first-admin":
         person.is_superuser = True
     if link.person:
+        # A thief of the lost telephone may have it, so each earlier way in ends here.
         Authenticator.objects.filter(user=link.person).delete()
         SocialAccount.objects.filter(user=link.person).delete()
         person.sessions_valid_from = timezone.now()

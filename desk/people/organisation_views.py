@@ -101,6 +101,7 @@ def trust_root(request: DeskRequest) -> HttpResponse:
     """Imports the bundle of the root that vouches for the organisation."""
     form = BundleForm(request.POST, request.FILES)
     if form.is_valid():
+        # One byte more than allowed, so that the reader sees that it is too large.
         bundle = form.cleaned_data["bundle"].read(PACKAGE_LIMIT_BYTES + 1)
         listed_brokers = form.cleaned_data["brokers"]
         brokers = listed_brokers.read(DIRECTORY_LIMIT_BYTES + 1) if listed_brokers else None

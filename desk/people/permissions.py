@@ -110,6 +110,7 @@ def get_in(organisation: Organisation, model: type[M], pk: int, path: str = "org
 
     `path`: how the model leads to its organisation, for example "case__organisation" for an answer.
     """
+    # The organisation is part of the query: a foreign object looks like one that does not exist.
     found = model._default_manager.filter(pk=pk, **{path: organisation}, **more).distinct().first()
     if found is None:
         raise Http404

@@ -193,6 +193,7 @@ class AnswerRecorder:
 
         Raises `FormatError` if another organisation of this desk has an answer with this id.
         """
+        # `no_key`: other transactions may still insert rows that refer to this answer.
         rows = Answer.objects.select_for_update(of=("self",), no_key=True).select_related("case")
         found = rows.filter(case__organisation=self._organisation, disclosure_id=event.disclosure).first()
         if found is not None:

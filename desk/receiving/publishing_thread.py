@@ -99,6 +99,8 @@ class PublishingThread(RepeatingThread):
         self._disconnect()
 
     def _on_fault(self, error: Exception) -> None:
+        # A database that is away ends no connection. New ones every few seconds would never hear a broker's whole
+        # answer.
         if not is_away(error):
             self._disconnect()
         self._failed(error)
@@ -154,6 +156,7 @@ class PublishingThread(RepeatingThread):
             ends.enter_context(connection_lock(requester, wait_s=_LOCK_WAIT_S))
             bus = ends.enter_context(_stopped(self._open_bus(requester)))
             shared = ends.enter_context(SharedBus(bus))
+            # Only here, because the stack closes what is open if one of them fails.
             self._ends = ends.pop_all()
         with self._changed:
             self._shared = shared
@@ -161,6 +164,7 @@ class PublishingThread(RepeatingThread):
 
     def _disconnect(self) -> None:
         with self._changed:
+            # Before it closes, so that the receiver takes no share of a connection that ends.
             self._shared = None
         self._ends.close()
 

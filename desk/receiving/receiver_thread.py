@@ -91,6 +91,7 @@ class ReceiverThread(RepeatingThread):
 
     def _on_fault(self, error: Exception) -> None:
         self._failed(error)
+        # Requests still go out without the store, so the page must not call the organisation disconnected.
         if isinstance(error, PartsAwayError | PartsRefusedError) and self._publisher.is_connected:
             with contextlib.suppress(DatabaseError, InterfaceError):
                 self._say("connected", str(error))
@@ -150,7 +151,7 @@ class ReceiverThread(RepeatingThread):
                 keep_position(self._organisation, requester)
 
     def _retain(self, requester: Requester) -> None:
-        """Runs the retention clock. A file that cannot be deleted must not keep answers from arriving.
+        """Runs the retention clock.
 
         Raises `PartsAwayError` after the first call that the store of sealed parts did not answer: answers wait.
         """
@@ -158,15 +159,17 @@ class ReceiverThread(RepeatingThread):
         promised = self._organisation.retention_days, self._organisation.language
         if (requester.profile.retention_days, requester.profile.language) != promised:
             requester.change_defaults(*promised)  # receipts of tips state these days
-        if not requester.claims.lead("retain"):
+        if not requester.claims.claim_duty("retain"):
             return
         now_s = int(timezone.now().timestamp())
+        # Locks come first, so that objects of a case on legal hold are locked before anything is deleted.
         for clock in (_locks, run_due, tips_due):
             try:
                 clock(self._organisation, requester, now_s)
             except PartsAwayError:
                 raise
             except DoorwardError as error:
+                # A file that cannot be deleted must not keep answers from arriving.
                 _log.warning("retention failed", organisation=self._organisation.requester_id, error=str(error))
                 add_notice(self._organisation, "not deleted", "", str(error))
 

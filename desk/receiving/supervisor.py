@@ -56,6 +56,7 @@ class Supervisor:
             self._thread.__exit__(kind, error, trace)
         finally:
             for receiver in self._receivers.values():
+                # All are asked before the first is waited for, so that their ends run side by side.
                 receiver.stop()
         for receiver in self._receivers.values():
             receiver.join()

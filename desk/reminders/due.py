@@ -268,5 +268,6 @@ def _counted(words: str, page: str, action: Action, kind: str, names: Iterable[o
 def _dated(
     words: str, until: datetime.datetime, page: str, action: Action, kind: str, *, is_over: bool, host: str = ""
 ) -> Reminder:
+    # With the day, so that the end of the next certificate is mailed again, and this one once more when it is over.
     key = f"{kind} {until:%Y-%m-%d}{' over' if is_over else ''}"
     return Reminder(words % {"day": until.date().isoformat(), "host": host}, reverse(page), action, (key,), is_over)

@@ -40,10 +40,11 @@ def leave_to_owner(path: Path) -> None:
 
 
 def _opened(path: Path, more: int = 0) -> int:
-    """The owner of the folder may have put a link there, to get another file of root's, or a pipe, on which root would
-    wait for ever."""
+    """Returns a descriptor of the lock's file. If root makes it, it goes to the owner of the folder."""
+    # The owner may have put a link there, to get another file of root's, or a pipe, on which root would wait for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | more, _MODE)
     found, folder = os.fstat(descriptor), path.parent.stat()
+    # A second name would show a hard link to another file of root's.
     is_made_by_root = os.geteuid() == found.st_uid == 0 and stat.S_ISREG(found.st_mode) and found.st_nlink == 1
     if is_made_by_root and folder.st_uid != 0:
         os.fchown(descriptor, folder.st_uid, folder.st_gid)

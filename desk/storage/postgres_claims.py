@@ -22,7 +22,7 @@ class PostgresClaims:
         self._session = session
         self._held: set[str] = set()
 
-    def take(self, disclosure: str) -> bool:
+    def claim(self, disclosure: str) -> bool:
         return self._take(f"answer {disclosure}")
 
     def release(self, disclosure: str) -> None:
@@ -31,7 +31,7 @@ class PostgresClaims:
             self._held.discard(name)
             self._session.fetch("SELECT pg_advisory_unlock(?)", self._key(name))
 
-    def lead(self, duty: str) -> bool:
+    def claim_duty(self, duty: str) -> bool:
         return self._take(f"duty {duty}")
 
     def step_down(self) -> None:

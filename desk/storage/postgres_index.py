@@ -149,6 +149,7 @@ class PostgresIndex:
         if isinstance(error, psycopg.errors.DiskFull):
             return StorageError(f"PostgreSQL: {error}.", remedy="Free some space on the database server.")
         if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+            # The claims are locks of this session. Another receiver may have taken them since.
             self._is_lost = self._session
             return away_error(error)
         return StorageError(f"PostgreSQL: {said}.", remedy="Read the log of the server.")
@@ -173,6 +174,7 @@ class PostgresIndex:
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._servers is None:
+            # Otherwise each read would leave a transaction open, and the server would keep old rows for it.
             return psycopg.connect(self._address, autocommit=True)
         connection, self._epoch = self._servers.connect_in_epoch(
             lambda place: psycopg.connect(self._address, host=place.host, port=place.port, autocommit=True)

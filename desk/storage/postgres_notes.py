@@ -95,6 +95,7 @@ class PostgresNotes:
         key = self._key()
 
         def act(to: IndexConnection) -> None:
+            # It ends with the transaction, also if this process dies.
             to.execute("SELECT pg_advisory_xact_lock(?)", (lock_of(self._index.schema, lock),)).fetchone()
             before = _bytes(to.execute(_FIND, _place(name)).fetchone())
             opened = None if before is None else self._open(key, name, before)
@@ -138,6 +139,7 @@ class PostgresNotes:
         directly = "SELECT name FROM note WHERE folder = ?"
 
         def look(of: IndexConnection) -> list[str]:
+            # "0" follows "/" in ASCII, so this range has exactly the folders below this one.
             folders = (row[0].removeprefix(within) for row in of.execute(below, (within, f"{folder}0")))
             return sorted({*folders, *(row[0] for row in of.execute(directly, (folder,)))})
 
@@ -182,6 +184,7 @@ class PostgresNotes:
             ) from error
 
     def _bound(self, name: str) -> bytes:
+        # Authenticated with each note, so that the database cannot put one note in the place of another.
         return f"{self._index.schema}/{name}".encode()
 
     def _key(self) -> ChaCha20Poly1305:
@@ -205,6 +208,7 @@ class PostgresNotes:
         return self._opened
 
     def _begin(self, to: IndexConnection, key: ChaCha20Poly1305) -> None:
+        # Numbers go on from those of the folder: a door ignores a message with a number that it has seen.
         counted = files.read_if_there(self._folder / _SEQUENCE, 32)
         for name, data in ((_PROBE, b"1\n"), (_SEQUENCE, counted or b"0\n")):
             _put(to, name, self._seal(key, name, data))

@@ -302,6 +302,7 @@ class PostgresServers:
                 raise failed  # it names the server
             raise psycopg.OperationalError(f"no server takes writes. {'; '.join(said)}")
         _, place, server, connection = best
+        # No other thread may use it before its timeline is noted and its commits are known to be on a standby.
         self._chosen = None
         with _closed_by_errors(connection):
             epoch = self._admit(place, server)
@@ -362,11 +363,9 @@ class PostgresServers:
             ) from error
 
     def _settle(self, connection: psycopg.Connection[Any], server: Server) -> None:
-        """Waits until a standby has all that this server has committed, once after each of its checkpoints.
-
-        A server that crashed shows commits that were waiting for the standby, and no client was told of. A program that
-        tries again finds them done, writes nothing, waits for nothing, and would acknowledge what a promotion loses.
-        """
+        """Waits until a standby has all that this server has committed, once after each of its checkpoints."""
+        # A server that crashed shows commits that were waiting for the standby, and that no client was told of. A
+        # program that tries again finds them done, writes nothing, and would acknowledge what a promotion loses.
         start = server.cluster, server.timeline, server.checkpoint
         if server.waits_for and self._settled != start:
             connection.execute(_BARRIER)
@@ -386,7 +385,8 @@ def _history(server: Server) -> tuple[str, int]:
 
 
 def _is_twin(one: Server, other: Server) -> bool:
-    """Two names of one server have the same checkpoint. Then there is no twin."""
+    """Returns whether two servers take writes on one timeline."""
+    # Two names of one server have the same checkpoint.
     return (one.cluster, one.timeline) == (other.cluster, other.timeline) and one.checkpoint != other.checkpoint
 
 

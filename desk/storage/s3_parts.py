@@ -88,6 +88,7 @@ class S3Parts:
                 retries={"total_max_attempts": _TRIES, "mode": "standard"},
                 connect_timeout=_CONNECT_S,
                 read_timeout=_READ_S,
+                # In the path, because a self-hosted store rarely has a DNS name for each bucket.
                 s3={"addressing_style": "path"},
             ),
         )
@@ -104,6 +105,7 @@ class S3Parts:
                         Bucket=self._bucket,
                         Key=key,
                         Body=data,
+                        # The store refuses a second part of this name, also from another receiver at the same moment.
                         IfNoneMatch="*",
                         Metadata={"sha256": digest, _PUT_MS: str(int(time.time() * 1000))},
                     )
@@ -112,6 +114,7 @@ class S3Parts:
                         raise
                     there = self._client.head_object(Bucket=self._bucket, Key=key)
                     require_same(there["Metadata"].get("sha256", ""), digest, source)
+            # Only now: until the store has answered, this file is the one copy.
             source.unlink()
 
     def pieces(self, disclosure: str, number: int) -> Iterator[bytes]:
@@ -137,6 +140,7 @@ class S3Parts:
                 with target.open("xb") as copy:
                     for piece in self.pieces(disclosure, number):
                         copy.write(piece)
+            # A file that was there before is not ours to remove.
             except FileExistsError:
                 raise
             except BaseException:
@@ -185,6 +189,7 @@ class S3Parts:
 
     def remove(self, disclosure: str) -> None:
         """Deletes all versions of all parts. Raises `StorageError` if one is locked."""
+        # In a bucket with versions, a plain deletion hides the bytes behind a marker.
         versions = list(self._versions(disclosure))
         with self._errors(disclosure):
             for at in range(0, len(versions), _MOST_DELETED):

@@ -44,7 +44,7 @@ def tip_countdown(tip: Tip, now_s: int) -> Countdown:
 
 def tips_due(organisation: Organisation, requester: Requester, now_s: int) -> int:
     """Deletes the tips whose days are over. Returns their number. One that fails keeps no other back; its error is
-    raised at the end. `PartsAwayError` is raised at once, because each further tip could wait for the store as long."""
+    raised at the end, and `PartsAwayError` at once."""
     done, failed = 0, None
     due = Tip.objects.filter(organisation=organisation, deleted_at=None, due_at__lte=utc(now_s), legal_hold=False)
     keys = list(due.exclude(case__legal_hold=True).values_list("pk", flat=True))
@@ -55,6 +55,7 @@ def tips_due(organisation: Organisation, requester: Requester, now_s: int) -> in
     for step in steps:
         try:
             done += step()
+        # Each further tip could wait for the store as long.
         except PartsAwayError:
             raise
         except DoorwardError as error:
@@ -86,6 +87,7 @@ def delete_tip(
     with transaction.atomic():
         tip = Tip.objects.select_for_update(no_key=True).get(pk=pk, organisation=organisation)
         if tip.case_id is not None:
+            # A hold of the case comes before this deletion or after it, and not in its middle.
             tip.case = Case.objects.select_for_update(no_key=True).get(pk=tip.case_id)
         if tip.held or tip.deleted_at is not None:
             return False

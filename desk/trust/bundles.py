@@ -131,6 +131,7 @@ def sign(draft: BundleDraft, person: Person, passphrase: str, now_s: int | None 
     organisation = draft.organisation
     if draft.state != "proposed":
         raise ConfigurationError("This proposal is signed or withdrawn already.", remedy="Propose a new version.")
+    # With one key, the rule of two persons is the desk's alone: doorbells see a single signature.
     if draft.proposed_by_id == person.pk:
         raise ConfigurationError("A second person signs a bundle.", remedy="Ask a colleague to sign your proposal.")
     if shared_root.is_shared(organisation):

@@ -102,6 +102,7 @@ def _token_root(folder: Path, token: Token | None, label: str) -> Signer:
     from desk.tokens import token_signer
 
     signer = token_signer(token, label)
+    # A token that was set up again makes a new key under the same label.
     if trust_key_of(signer) != root_key_of(folder):
         raise ConfigurationError("This token holds another key.", remedy="Connect the token that made the root's key.")
     return signer

@@ -92,10 +92,10 @@ class RootConnections:
         """The files with which each connection signs in."""
 
     def keeper(self, organisation: Organisation, address: BrokerAddress) -> PackageKeeper:
-        """Returns the connection. It is a new one if the root got a password or a certificate for this broker, because
-        a connection keeps the files with which it began."""
+        """Returns the connection. It is a new one if the root got a password or a certificate for this broker."""
         place = (organisation.pk, str(address))
         signs_in_with = broker_files(shared_root.files_of(organisation).folder, address.host).used
+        # A connection keeps the files with which it began.
         if place in self._keepers and self._files.get(place) != signs_in_with:
             self._keepers.pop(place).stop()
         self._files[place] = signs_in_with
@@ -149,6 +149,7 @@ class _RootPublisher(PeriodicThread):
         self._woken.set()
 
     def _publish(self) -> None:
+        # Before the look, so that news during it ends the next wait at once.
         self._woken.clear()
         is_round = self._clock() >= self._round_s
         if is_round:
@@ -182,9 +183,7 @@ def publish_due(
 ) -> None:
     """Stamps and publishes what is due, for each root of several keys.
 
-    A broker that is away takes half a minute. So brokers that were away at the last attempt come last, after those of
-    all roots, and the round ends if any root signs a newer list meanwhile: a revocation waits for one of them at most.
-    Once `ends` is set, no further broker is asked.
+    Brokers that were away at the last attempt come last. Once `ends` is set, no further broker is asked.
 
     `connections`: those that stay, and by which the round looks again at brokers that have the package. Without them
     each connection ends with the round. `only`: the round is for these brokers.
@@ -202,25 +201,28 @@ def _publish_round(
     connections: RootConnections, at_s: int, ends: threading.Event | None, only: Container[_Place] | None,
     *, looks: bool,
 ) -> None:  # fmt: skip
-    errands: list[_Errand] = []
+    deliveries: list[_Delivery] = []
     is_whole = only is None
     for organisation in _shared_roots():
         try:
-            errands += _errands(organisation, at_s, only)
+            deliveries += _deliveries_of(organisation, at_s, only)
         except DoorwardError as error:  # one root must not keep the others from being published
             is_whole = False
             _log.warning("root not published", organisation=organisation.requester_id, error=str(error))
     if is_whole:
-        connections.keep_only({each.place for each in errands})
+        # Only after a whole round: an error with one root must not end its connections.
+        connections.keep_only({each.place for each in deliveries})
     begun = _newest_lists()
-    for errand in sorted(errands, key=lambda each: each.was_away):
-        if (ends is not None and ends.is_set()) or (errand.was_away and _newest_lists() != begun):
+    # A broker that is away takes half a minute. So those come after the brokers of all roots, and the round ends if a
+    # root signs a newer list meanwhile: a revocation waits for one of them at most.
+    for delivery in sorted(deliveries, key=lambda each: each.was_away):
+        if (ends is not None and ends.is_set()) or (delivery.was_away and _newest_lists() != begun):
             return
-        _carry_out(errand, connections, looks=looks)
+        _deliver(delivery, connections, looks=looks)
 
 
 @dataclass(frozen=True, slots=True)
-class _Errand:
+class _Delivery:
     """A package for one broker. `was_away`: the last attempt at it failed."""
 
     organisation: Organisation
@@ -244,7 +246,7 @@ def _newest_lists() -> dict[int, int | None]:
     return {root: found.pk if found else None for root, found in newest.items()}
 
 
-def _errands(organisation: Organisation, now_s: int, only: Container[_Place] | None = None) -> list[_Errand]:
+def _deliveries_of(organisation: Organisation, now_s: int, only: Container[_Place] | None = None) -> list[_Delivery]:
     """Stamps the newest list if that is due. Returns the package for each of its brokers, or for `only` these.
 
     Raises `ConfigurationError` if the list lacks signatures, and `StorageError`.
@@ -262,7 +264,7 @@ def _errands(organisation: Organisation, now_s: int, only: Container[_Place] | N
     Publication.objects.filter(organisation=organisation, broker=NO_BROKER).delete()
     faulty = Publication.objects.filter(organisation=organisation).exclude(problem="")
     away = set(faulty.values_list("broker", flat=True))
-    return [_Errand(organisation, address, package, str(address) in away) for address, package in packages]
+    return [_Delivery(organisation, address, package, str(address) in away) for address, package in packages]
 
 
 def _packages(
@@ -280,9 +282,9 @@ def _packages(
         return [(each, folder.package_for(each)) for each in addresses]
 
 
-def _carry_out(errand: _Errand, connections: RootConnections, *, looks: bool) -> None:
+def _deliver(delivery: _Delivery, connections: RootConnections, *, looks: bool) -> None:
     """Gives a broker the package if it lacks it, and notes the outcome. `looks`: also at one that had it."""
-    organisation, address, package = errand.organisation, errand.address, errand.package
+    organisation, address, package = delivery.organisation, delivery.address, delivery.package
     sha256 = hashlib.sha256(package).hexdigest()
     row, _ = Publication.objects.get_or_create(organisation=organisation, broker=str(address))
     is_known = row.sha256 == sha256
@@ -367,6 +369,7 @@ def _renew_package(organisation: Organisation, now_s: int) -> None:
         stamp is not None
         and current is not None
         and root is not None
+        # One from the future is made again, too: the clock of this machine was wrong then.
         and stamp.issued_s <= now_s < stamp.issued_s + STAMP_EVERY_S
         and (stamp.root_version, stamp.bundle_version) == (root.version, current.version)
     ):

@@ -183,6 +183,7 @@ def add_key(
             )
         place = "sealed"
     known = [_public(each.public_key) for each in RootKey.objects.filter(organisation=organisation)]
+    # Neither half may repeat: one person with a half of two pairs would count twice.
     if any(public.ed25519 == each.ed25519 or public.mldsa_sha256 == each.mldsa_sha256 for each in known):
         raise ConfigurationError("Another person has this key, or it is retired.", remedy="Make a new key.")
     try:
@@ -299,12 +300,10 @@ def propose_root(
 
 @transaction.atomic
 def withdraw_root(draft: RootDraft, person: Person) -> bool:
-    """Withdraws a proposal and deletes its signatures. Returns False if it is signed or withdrawn already.
-
-    With the signatures, one more person could complete a withdrawn proposal elsewhere, and owners would believe it.
-    """
+    """Withdraws a proposal and deletes its signatures. Returns False if it is signed or withdrawn already."""
     done = RootDraft.objects.filter(pk=draft.pk, state="proposed").update(state="withdrawn", name_signature=b"")
     if done:
+        # With these, one more person could complete the withdrawn file elsewhere, and owners would believe it.
         draft.signatures.all().delete()
         log.record(draft.organisation, person, "root-file.withdrawn", f"root file {draft.pk}", version=draft.version)
     return bool(done)
@@ -345,6 +344,7 @@ def add_signature(
     kind, payload = _type_of(draft), bytes(draft.payload)
     signed = envelope.pae(kind, payload)
     made = _from_elsewhere(signature) if key.place == "outside" else trust_signature(_signer(key, passphrase), signed)
+    # Also for a key that is here: a token may hold another key by now.
     if not _public(key.public_key).verifies(made, signed):
         raise ConfigurationError(
             "This signature is not of this file by your key.", remedy="Download the file again, and sign it."
@@ -378,6 +378,7 @@ def _complete(draft: BundleDraft | RootDraft, person: Person) -> None:
                 "A list with this version or a higher one is signed.", remedy="Propose a new version."
             )
         draft.signed_by = draft.signed_by or person
+        # With the signatures that count now: another one would spoil the envelope.
         draft.envelope = _envelope_of(draft)
         draft.save()
     else:
@@ -388,6 +389,7 @@ def _complete(draft: BundleDraft | RootDraft, person: Person) -> None:
         draft.save()
         current = _list_in_force(organisation)
         if current is not None:
+            # The keys in force are others now, so the list is joined again with the signatures that count.
             current.envelope = _envelope_of(current)
             current.save(update_fields=("envelope",))
     log.record(
@@ -400,11 +402,7 @@ def _complete(draft: BundleDraft | RootDraft, person: Person) -> None:
 
 
 def write_files(organisation: Organisation) -> None:
-    """Writes the root files in force, and the list if enough people signed it, to the root's folder.
-
-    Each has the signatures that count now. After other keys came into force, one that no longer counts would spoil
-    the package.
-    """
+    """Writes the root files in force, and the list if enough people signed it, to the root's folder."""
     folder = files_of(organisation)
     for draft in RootDraft.objects.filter(organisation=organisation, state="signed").order_by("version"):
         name_key = _public(draft.name_key) if draft.version == 1 else None
@@ -413,6 +411,7 @@ def write_files(organisation: Organisation) -> None:
     if current is not None:
         bundle = strictjson.decode(bytes(current.payload), TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
         folder.write_sections(bundle.version, sections_of(current))
+        # With the signatures that count now: after other keys came into force, an old one would spoil the package.
         folder.accept(bundle, _counted(current))
         directory = lists.read(current.text).directory(bundle.root)
         if directory is not None:
@@ -421,6 +420,7 @@ def write_files(organisation: Organisation) -> None:
 
 def sections_of(draft: BundleDraft) -> tuple[bytes, ...]:
     """Returns the sections that the bundle of a list names. Made again from the list."""
+    # Root and time are in the signed head alone, so any values give the same sections.
     return lists.read(draft.text).in_sections("0" * 16, 0)[1]
 
 
@@ -453,7 +453,7 @@ def _wanted(draft: BundleDraft | RootDraft) -> list[tuple[int, Mapping[str, Trus
 def _counted(
     draft: BundleDraft | RootDraft, wanted: list[tuple[int, Mapping[str, TrustKey]]] | None = None
 ) -> dict[str, bytes]:
-    """Returns the signatures that count, by key id. One that does not count would spoil the envelope.
+    """Returns the signatures that count, by key id.
 
     `wanted`: the draft's `_wanted`, if the caller has it.
     """
@@ -464,6 +464,7 @@ def _counted(
     if isinstance(draft, RootDraft) and draft.name_signature:
         signatures[_public(draft.name_key).id] = bytes(draft.name_signature)
     signed = envelope.pae(_type_of(draft), bytes(draft.payload))
+    # A signature that does not count would spoil the envelope: its readers refuse one.
     return {
         key_id: made for key_id, made in signatures.items() if key_id in keys and keys[key_id].verifies(made, signed)
     }
@@ -484,6 +485,7 @@ def _token_signer(organisation: Organisation, person: Person) -> Signer:
         )
     from desk.tokens import token_signer  # loads a library that most desks do without
 
+    # In the label, so that a person whose key was retired gets another one and not the same again.
     retired = RootKey.objects.filter(organisation=organisation, person=person).exclude(retired_at=None).count()
     return token_signer(token, f"{organisation.requester_id}.root.{person.pk}.{retired}")
 
@@ -498,8 +500,7 @@ def _name_signer(organisation: Organisation, passphrase: str) -> Signer:
 def _forget_name_key(draft: RootDraft) -> None:
     """Deletes the one key that the root had until this first root file, in its sealed file or in the token.
 
-    It could otherwise sign another first root file, which readers would follow. Raises `ConfigurationError` if the
-    token is missing or keeps it.
+    Raises `ConfigurationError` if the token is missing or keeps it.
     """
     organisation = draft.organisation
     # After the commit, because a proposal that is withdrawn in the end needs the key again. The publisher tries again.
@@ -514,6 +515,7 @@ def _forget_name_key(draft: RootDraft) -> None:
         )
     from desk.tokens import destroy_token_key  # loads a library that most desks do without
 
+    # The key could otherwise sign another first root file, which readers would follow.
     destroy_token_key(token, root_label(organisation), _public(draft.name_key).ed25519)
 
 

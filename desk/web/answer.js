@@ -110,6 +110,7 @@ export async function readAnswer(data, request, identity, named) {
   const manifest = isManifest(decode(claimed.payload, MANIFEST_LIMIT));
   const device = await parseKey(manifest.device);
   const second = await requireBoth(claimed, device, unbase64(manifest.device_mldsa));
+  // The desk names the answer and its door, and what the doorbell signed must agree.
   if (manifest.disclosure !== named.id || device.id !== named.device) throw differs("disclosure");
   if (manifest.request !== request.sha256) throw differs("request");
   const owners = await ownersOf(manifest.enrolments, manifest.device, second);
@@ -161,11 +162,13 @@ async function approvedBy(manifest, owners, request) {
   const inTime = value.owner_time_ms < (request.value.not_after + 1) * MS;
   const isThis = value.device === manifest.device && value.request === request.sha256;
   if (!isThis || value.reply !== request.value.reply || !inTime) throw differs("approval");
+  // A second approval that is there is verified, even where one is enough.
   if (owners.needed > 1 || manifest.co_approval) {
     const second = await openStatement(utf8(manifest.co_approval ?? ""), payloadType("co-approval"), owners.keys);
     const yes = isCoApproval(decode(second.payload, STATEMENT_LIMIT));
     const agrees = yes.device === manifest.device && yes.request === request.sha256 && yes.approval === sha256;
     const late = yes.owner_time_ms >= (request.value.not_after + 1) * MS;
+    // One person may not be both.
     if (!agrees || late || second.keyId === claimed.keyId) throw differs("co_approval");
   }
   return { value, sha256 };
@@ -206,6 +209,7 @@ async function isIncluded(leaf, index, size, root, path) {
   const half = (/** @type {number} */ number) => Math.floor(number / 2);
   for (const sibling of path) {
     if (last === 0) return false;
+    // A lone node at the right edge goes up without a sibling until it has one on its left.
     if (position % 2 || position === last) {
       node = await nodeHash(sibling, node);
       while (position % 2 === 0 && position) [position, last] = [half(position), half(last)];
@@ -234,6 +238,7 @@ async function itemsOf(manifest, approval, device, window) {
     records.set(idOf(record), record);
   }
   const approved = Object.values(APPROVED_AS).reduce((sum, name) => sum + (approval[name]?.length ?? 0), 0);
+  // Each approved file once, and no other: the doorbell may neither leave one out nor show one twice.
   const named = new Set(manifest.parts.map((each) => `${each.kind} ${each.id}`));
   if (approved !== manifest.parts.length || named.size !== manifest.parts.length) throw differs("parts");
   return manifest.parts.map(({ kind, id, size_bytes, sha256 }, index) => {
@@ -243,6 +248,7 @@ async function itemsOf(manifest, approval, device, window) {
     const file = fileOf(record, kind);
     if (file?.sha256_payload !== yes.payload_sha256) throw differs("records");
     const { start, end } = spanOf(record);
+    // A file of another hour would be footage that the request does not cover.
     if (end <= window.from * MS || start >= window.to * MS) throw differs("window");
     return { kind, part: index + 1, sent: { size_bytes, sha256 }, approved: yes, record, device: device.id };
   });
@@ -299,6 +305,7 @@ export async function openItem(item, data, identity) {
  */
 async function openRedacted({ approved, record, device, kind }, data, identity) {
   const key = await fileKey(data.subarray(0, split(data)), identity);
+  // ChaCha20-Poly1305 does not bind a key: one file could otherwise open to another film under a second key.
   if (keyCommitment(key) !== approved.redacted?.key) throw new OpenError("error.other-record");
   const { media, body } = splitTrailing(await openAge(data, identity), CONTEXT_BOX);
   const context = decode(body, REQUEST_LIMIT * 8);
@@ -317,6 +324,7 @@ async function openRedacted({ approved, record, device, kind }, data, identity) 
  */
 async function openRecovered({ kind, record }, data, identity) {
   if (kind !== "segment") throw differs("records");
+  // A torn file lacks the box that names its segment. The signed hash alone binds its bytes to the record.
   const { plain, whole } = await openPrefix(data, identity);
   if (!whole) return wholeFragments(plain);
   const { media, body } = splitTrailing(plain, CONTEXT_BOX);

@@ -25,6 +25,7 @@ export async function styleWith(tiles, attribution) {
   if (!tiles) return style;
   if (!tiles.endsWith(".pmtiles")) return withPictures(style, { tiles: [tiles] }, attribution);
   const address = new URL(tiles, document.baseURI).href;
+  // Its header says whether it holds pictures or shapes, and the name of the file does not.
   const file = new PMTiles(address);
   const protocol = new Protocol();
   protocol.add(file);

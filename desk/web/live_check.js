@@ -46,6 +46,7 @@ export class LiveCheck {
     if (number !== this.asked) return; // a later question is on its way
     if (!answer.ok) return this.lost();
     const { html, corners } = await answer.json();
+    // Scripts of a parsed document never run, even after its nodes have moved.
     const made = new DOMParser().parseFromString(html, "text/html");
     this.place?.replaceChildren(...made.body.childNodes);
     const found = corners ? parseCorners(corners) : null;

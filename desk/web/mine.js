@@ -49,6 +49,7 @@ async function look(key) {
   if (!said.request) return;
   place("answers").hidden = false;
   const request = await readRequest(said.request, said.key);
+  // The desk may have published another key with the words, and could then open the answers itself.
   if (request.value.reply !== (await recipientOf(key))) {
     show("problem", texts.changed);
     return;

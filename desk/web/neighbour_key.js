@@ -19,6 +19,7 @@ export const makeKey = () => keyOf(crypto.getRandomValues(new Uint8Array(SEED_BY
  * @returns {Promise<NeighbourKey>}
  */
 export async function keyOf(seed) {
+  // The desk learns the token. No way leads from it back to the seed, and so to the key.
   return { seed, identity: hybridIdentity(seed), token: await sha256hex(concat(utf8(TOKEN), seed)) };
 }
 

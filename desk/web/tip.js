@@ -18,11 +18,12 @@ const texts = /** @type {HTMLElement} */ (document.getElementById("texts")).data
  * @param {string} tip
  * @param {string} text
  */
-async function sealed(tip, text) {
+async function sealTip(tip, text) {
   const { recipient = "", root = "", padded = "" } = form.dataset;
   const message = await sealTo(encode({ v: 1, text }), recipient);
   const manifest = encode({ v: 1, tip, trust_root: root, message: base64(message) });
   const plain = utf8(" ".repeat(Number(padded)));
+  // Throws if the manifest is longer, so a tip never shows its length.
   plain.set(manifest);
   return sealTo(plain, recipient);
 }
@@ -31,8 +32,8 @@ async function sealed(tip, text) {
  * @param {string} tip
  * @param {string} text
  */
-async function send(tip, text) {
-  const body = new Uint8Array(await sealed(tip, text));
+async function sendTip(tip, text) {
+  const body = new Uint8Array(await sealTip(tip, text));
   const address = (form.dataset.send ?? "").replace(/0$/, tip);
   // The work names the id, so that it sends no second tip with the same words.
   const token = { from: form.dataset.token ?? "", prefix: "Tip", worked: concat(utf8(tip), body) };
@@ -54,7 +55,7 @@ form.addEventListener("submit", async (event) => {
   button.disabled = true;
   show("state", texts.working);
   try {
-    await send(tip, text);
+    await sendTip(tip, text);
     tip = "";
     form.reset(); // a later person at this browser reads nothing
     form.hidden = true;

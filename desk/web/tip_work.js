@@ -14,6 +14,7 @@ function zeroBits(/** @type {Uint8Array} */ digest) {
 
 addEventListener("message", ({ data: { begin, bits } }) => {
   const encoder = new TextEncoder();
+  // `crypto.subtle` only gives promises, and a task for each of these small hashes costs more than the hash.
   for (let nonce = 0; ; nonce++) {
     if (zeroBits(sha256(encoder.encode(begin + nonce))) >= bits) {
       postMessage(String(nonce));

@@ -44,6 +44,8 @@ def main(arguments: list[str]) -> int:
         tell_failure("only root may do this.", "put sudo in front.")
         return 1
     try:
+        # These two take no lock here: the guard waits for its holder, and a comparison of minutes must not stop an
+        # update.
         if wanted.what == "guard":
             return guard(Places())
         if wanted.what == "verify":
@@ -93,11 +95,9 @@ def _parser() -> argparse.ArgumentParser:
 
 @contextmanager
 def _alone(places: Places, *, wait: bool = False) -> Iterator[None]:
-    """Two installers at once would sweep each other's versions away. `wait`: for the other one, instead of a failure.
-
-    The kernel releases the lock if its holder is killed. The file stays: if it were removed, a program that waits for
-    it and one that makes it again would both have a lock.
-    """
+    """Two installers at once would sweep each other's versions away. `wait`: for the other one instead of a failure."""
+    # The file stays: if it were removed, a program that waits for it and one that makes it again would both have a
+    # lock. The kernel releases the lock if its holder is killed.
     with places.lock.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -141,6 +141,8 @@ def install(
             if is_new:
                 shutil.rmtree(versions.folder(name), ignore_errors=True)
             raise
+        # Before the switch: a power cut between them ends in a trial of nothing. The other order would leave a version
+        # that runs unwatched.
         versions.begin_trial(name, films=films)
         return _switch(places, name, text, is_update=is_update)
 
@@ -211,10 +213,7 @@ def _start(places: Places, system: System, text: str, *, is_update: bool) -> boo
 
 
 def judge(places: Places) -> int:
-    """Ends a trial that a power cut interrupted. The version before runs this, at boot.
-
-    A version that took the board down twice gets no third chance.
-    """
+    """Ends a trial that a power cut interrupted. The version before runs this, at boot."""
     versions, system = Versions(places), System(places)
     found = versions.trial()
     if found is None:
@@ -224,6 +223,8 @@ def judge(places: Places) -> int:
         versions.end_trial()
         return 0
     films = versions.must_film()
+    # Counted durably before the watch: a version that takes the board down ends this process, too. After two such
+    # boots it gets no third chance.
     runs_well = versions.count_boot() <= _BOOTS_ON_TRIAL and system.is_healthy(settled=True, films=films)
     return _end_trial(versions, system, name, runs_well=runs_well)
 
@@ -277,8 +278,7 @@ def _end_trial(versions: Versions, system: System, name: str, *, runs_well: bool
 def _make(versions: Versions, name: str, source: Path, wheelhouse: Path | None, *, is_image: bool) -> None:
     """Makes a complete version beside the running one, unless it is there.
 
-    `is_image`: it will run on another machine. A self-test would test the computer that builds the image, and an
-    emulator there takes minutes or never ends, so only the program's start is tried.
+    `is_image`: it will run on another machine.
     """
     if versions.is_complete(name):
         version = versions.folder(name)
@@ -288,13 +288,17 @@ def _make(versions: Versions, name: str, source: Path, wheelhouse: Path | None, 
     folder = versions.begin(name, source)
     environment.build(folder, wheelhouse)
     say("Testing it before anything is changed")
+    # For an image, a self-test would test the computer that builds it, and an emulator there takes minutes or never
+    # ends.
     test = "--version" if is_image else "self-test"
     try:
         run([str(folder / "bin" / "doorward"), test], "this version does not work on this machine")
     except FailedError as error:
+        # As unfit, the version would be withdrawn here for good, and a full disk would keep out a security update.
         if error.status in _ENDED_BY_THE_MACHINE:
             raise
         raise UnfitError(error.message, error.remedy) from error
+    # Before the mark of a complete version: one without hashes would count as changed at the next comparison.
     integrity.keep_hashes(folder)
     versions.complete(name)
 
@@ -302,12 +306,14 @@ def _make(versions: Versions, name: str, source: Path, wheelhouse: Path | None, 
 def _compare_cameras(versions: Versions, system: System, name: str, places: Places) -> bool:
     """Refuses a version that gets no pictures from the configured camera, if the running version gets some.
 
-    Returns whether the version gets pictures. Only one program can have the camera, so the recorder stops meanwhile.
+    Returns whether the version gets pictures.
     """
     before = versions.current()
     if not system.alive or before in (None, name):
         return False
     say("Testing the camera with it; recording pauses")
+    # Only one program can have the camera. The version before is the measure: a lens cap or a pulled cable fails both,
+    # and says nothing of the new one.
     with system.without_recorder():
         fine = {each: _camera_works(versions.folder(each), places) for each in (name, str(before))}
         if fine[str(before)] and not fine[name]:
@@ -362,6 +368,7 @@ def uninstall(places: Places, *, purge: bool) -> int:
     leave_home(places)
     if purge:
         system.purge()
+    # Last: Home Assistant is told by the program in this folder.
     shutil.rmtree(places.opt, ignore_errors=True)
     if purge:
         say(

@@ -25,6 +25,7 @@ def configuration(template: str, answers: Path | None) -> str:
     """The text of /etc/doorward/doorward.toml."""
     if answers is not None:
         try:
+            # An editor of Windows may begin the file with a byte order mark, which TOML does not allow.
             return answers.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             fail(f"The answers {answers} cannot be read: {error}.", "give the path of a TOML file.")

@@ -69,6 +69,7 @@ def _has_picamera2() -> bool:
 
 def _apt(*words: str) -> bool:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    # After a boot, Debian's own updates may hold dpkg's lock for minutes, and apt-get alone fails at once.
     command = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", *words]
     return subprocess.run(command, capture_output=True, check=False, env=environment).returncode == 0
 

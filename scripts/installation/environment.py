@@ -46,6 +46,8 @@ def build(version: Path, wheelhouse: Path | None) -> None:
     pins.write_text(pins_for(version / "app" / "requirements", numpy))
     say(f"Installing the pinned packages {'from the wheelhouse' if wheelhouse else 'from the package index'}")
     words = [str(version / "venv" / "bin" / "python"), "-m", "pip", "install", "--no-input", "-q"]
+    # A source package would run its own build script, as root. Without `--no-deps`, pip would also take packages that
+    # no file pins.
     words += ["--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
     if wheelhouse:
         words += ["--no-index", "--find-links", str(wheelhouse)]
@@ -53,6 +55,8 @@ def build(version: Path, wheelhouse: Path | None) -> None:
     site = next((version / "venv" / "lib").glob("python3.*/site-packages"))
     (site / "doorward.pth").write_text(f"{version / 'app'}\n")
     run(
+        # Compiled before the hashes are kept: roles cannot write here, and root's launchers leave no compiled file
+        # behind.
         [str(version / "venv" / "bin" / "python"), "-m", "compileall", "-q", str(version / "app")],
         "the program could not be compiled",
     )

@@ -63,10 +63,7 @@ def changes_of(version: Path) -> list[str]:
 
 
 def verify(places: Places) -> bool:
-    """Compares the running version, and reports to the custodian. Returns whether its report has changed.
-
-    An installer that works meanwhile ends the comparison without a word, because the next start makes it again.
-    """
+    """Compares the running version, and reports to the custodian. Returns whether its report has changed."""
     versions = Versions(places)
     name = versions.current()
     if name is None:
@@ -76,6 +73,7 @@ def verify(places: Places) -> bool:
             found = changes_of(versions.folder(name))
     except TimeoutError:
         found = [_UNFINISHED]
+    # An installer changes these files meanwhile, and the next start compares them again.
     if found and (versions.current() != name or _is_installing(places)):
         return False
     for each in found[:_MOST_NAMED]:
@@ -153,6 +151,7 @@ def _now(version: Path) -> tuple[dict[str, str], dict[str, str]]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
+        # `os.walk` enters no linked folder and lists it among the folders. Its target is compared, as with every link.
         for name in (*names, *(each for each in folders if (Path(place) / each).is_symlink())):
             yield Path(place) / name
 

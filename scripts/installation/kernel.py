@@ -20,6 +20,8 @@ SOURCE = Path("agent") / "core" / "motion" / "passes" / "kernel.c"
 LIBRARY = Path("lib") / "doorward" / "motion-kernel.so"
 """Inside an environment; in a wheelhouse only its last name."""
 
+# Without -ffp-contract=off, arm64 fuses a product and a sum into one rounding, and the answers differ from the Python
+# passes.
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra")
 
 

@@ -49,8 +49,10 @@ class System:
         app = places.current / "app" / "systemd"
         missing = [group for group in _BORROWED_GROUPS if not _group_exists(group)]
         self._link(places.tmpfiles, app / "tmpfiles.d" / "doorward.conf")
+        # Before systemd-tmpfiles, which gives its folders to these users.
         run(["systemd-sysusers", str(app / "sysusers.d" / "doorward.conf")], "the roles' users could not be made")
         if missing:
+            # `uninstall --purge` removes these groups and none that was here before the doorbell.
             record = places.state / "made-groups"
             record.parent.mkdir(exist_ok=True)
             before = record.read_text().split() if record.exists() else []
@@ -100,6 +102,7 @@ class System:
         """
         app = self._places.current / "app" / "systemd"
         for link in sorted(self._places.units.glob("doorward*")):
+            # A link into `current` that leads nowhere is of a unit that this version lacks.
             if not link.is_symlink() or link.readlink().parent != app or link.exists():
                 continue
             if self.alive:
@@ -109,10 +112,8 @@ class System:
                     each.unlink()
 
     def apply_options(self) -> None:
-        """Drop-ins and marks for what the configuration asks for, and only then.
-
-        It writes nothing if nothing changes, because the system's partition of a card may be read-only.
-        """
+        """Drop-ins and marks for what the configuration asks for, and only then. The units' folder stays unwritten if
+        nothing changes."""
         tables = tomllib.loads(self._places.configuration.read_text(encoding="utf-8-sig"))
         wanted = {
             "custodian-page": "page" in tables,
@@ -164,11 +165,9 @@ class System:
         making.replace(path)
 
     def make_device(self) -> None:
-        """The device's own key, by the one user that may read it.
-
-        A system that does not run is an image, and each of its copies would have the same key. There
-        `doorward-device-key.service` makes it at the first start.
-        """
+        """The device's own key, by the one user that may read it."""
+        # A system that does not run is an image, and each of its copies would have the same key. There
+        # `doorward-device-key.service` makes it at the first start.
         if not self.alive or (self._places.state / "custodian" / "device.key").exists():
             return
         run(
@@ -180,11 +179,13 @@ class System:
     def start(self, *, is_way_back: bool = False) -> None:
         """Starts the services. In an image that is being built, it only enables them for the first start.
 
-        `is_way_back`: a failure does not stop it, because without the restart the bad version's processes would run on.
+        `is_way_back`: a failure does not stop it.
         """
         if self.alive:
             run(["systemctl", "daemon-reload"], "systemd did not read the units", check=not is_way_back)
         if self.alive or self.is_image:
+            # On the way back a failure must not end this: without the restart, processes of the bad version would run
+            # on.
             enable = ["systemctl", "enable", "--quiet", *self._here(ENABLED)]
             run(enable, "the units could not be enabled", check=not is_way_back)
         if self.alive:
@@ -204,6 +205,7 @@ class System:
         if self.alive:
             self.reload()
             for name in SERVICES:
+                # Asked of the process, because `current` may have moved since it began.
                 if _program_of(f"{name}.service") not in ("", str(version / "venv" / "bin" / "python")):
                     run(["systemctl", "restart", "--no-block", f"{name}.service"], "", check=False)
             run(["systemctl", "start", "--no-block", "doorward.target"], "", check=False)
@@ -243,9 +245,12 @@ class System:
         well_since_s = None
         while time.monotonic() < ends_s:
             well = self._answers(films=films) and self._all_run()
+            # One bad second begins the half minute again: a service that restarts each few seconds is active in
+            # between.
             well_since_s = (well_since_s or time.monotonic()) if well else None
             if well_since_s is not None and (not settled or time.monotonic() - well_since_s >= _SETTLED_S):
                 return True
+            # A third restart is a version that fails again and again. Each minute of waiting is one without a recorder.
             if any(_property(f"{name}.service", "NRestarts") not in ("", "0", "1", "2") for name in SERVICES):
                 return False
             time.sleep(1.0)
@@ -253,7 +258,9 @@ class System:
 
     def _all_run(self) -> bool:
         states = {name: _property(f"{name}.service", "ActiveState") for name in SERVICES}
+        # The bridge starts only with a panel (`ConditionPathExists` in its unit).
         skipped = {name for name in SERVICES if _property(f"{name}.service", "ConditionResult") == "no"}
+        # `restart --no-block` returns while the old processes run, and those are active as well.
         anew = {name for name in SERVICES if _property(f"{name}.service", "InvocationID") != self._before.get(name)}
         return all((state == "active" and name in anew) or name in skipped for name, state in states.items())
 
@@ -323,6 +330,7 @@ class System:
 
     def _link(self, link: Path, target: Path) -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
+        # The system's partition of a card may be read-only, with all links in place.
         if _leads_to(link, target):
             return
         making = link.with_name(f".{link.name}.new")

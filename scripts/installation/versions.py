@@ -90,7 +90,8 @@ class Versions:
         return folder
 
     def complete(self, name: str) -> None:
-        """From here on it counts.  Everything in it is synced first: a version half in memory is half a version."""
+        """Marks a version as complete, once everything in it is synced."""
+        # First: a file system may write the mark before the files that it stands for, and then the power may fail.
         os.sync()
         marker = self.folder(name) / _COMPLETE
         with marker.open("w") as file:
@@ -119,11 +120,14 @@ class Versions:
         `is_way_back`: `name` ran before. If it fails, it stays the version before.
         `films`: it got pictures from the camera in its test, so it must get some while it is watched.
         """
+        # Read before `previous` changes: a failed trial needs it to give the way back its old target again.
         earlier = self.previous()
         if earlier is None:
             self._remember_current(name)  # first: the version before watches the trial
         elif earlier == self.current() or (earlier == name and not is_way_back) or not self.is_complete(earlier):
             earlier = None
+        # Trial, then `previous`, then `current`: whatever a power cut leaves, the version that runs can judge or end
+        # the trial.
         self._write_trial(name, 0, earlier, films=films)
         self._remember_current(name)
 
@@ -203,8 +207,10 @@ class Versions:
 
     def _point(self, link: Path, name: str) -> None:
         making = link.with_name(f"{link.name}.new")
+        # A killed run may have left it.
         making.unlink(missing_ok=True)
         making.symlink_to(Path("versions") / name)
+        # A link cannot be changed in place. The rename leaves no moment in which a unit that starts finds no program.
         making.replace(link)
         _sync(link.parent)
 

@@ -167,6 +167,7 @@ def sha256(path: Path) -> str:
 def _export(root: Path, tree: Path) -> Path:
     tree.mkdir()
     archive = tree.with_suffix(".tar")
+    # `git archive` leaves out what git ignores or does not know: a note, a key or a build beside the source.
     _git(root, "archive", "--format=tar", f"--output={archive}", "HEAD")
     run(["tar", "-xf", str(archive), "-C", str(tree)], "the commit could not be unpacked")
     return tree

@@ -76,6 +76,7 @@ def read_public(path: Path) -> Key:
     except (OSError, ValueError, KeyError, TypeError):
         fail(f"{path} is no public half of a key.", "give the .pub file that `key` wrote.")
     right.unrecognized_fields[HOLDER] = holder
+    # root.json lists keys by their ID. A chosen ID could take the place of another holder's key.
     if right.to_dict() != key.to_dict() or right.keyid != key.keyid:
         fail(f"{path} names another key than its bytes give.", "fetch the file from its holder again.")
     return key

@@ -50,6 +50,7 @@ def statement(version: str, commit: str, files: Mapping[str, str], inputs: Mappi
             "runDetails": {"builder": {"id": BUILDER}},
         },
     }
+    # Sorted: two people sign, and both must have made the same bytes.
     return (json.dumps(made, indent=1, sort_keys=True) + "\n").encode()
 
 

@@ -39,6 +39,7 @@ PLAIN = Surroundings("plain", {"TZ": "UTC", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-
 ODD = Surroundings(
     "odd",
     {
+        # 14 hours ahead of UTC, so most hours of a day have another date.
         "TZ": "Pacific/Kiritimati",
         "LANG": "tr_TR.UTF-8",
         "LC_ALL": "POSIX",
@@ -94,6 +95,7 @@ def _build_in(root: Path, folder: Path, surroundings: Surroundings) -> Path:
     environment = {**kept, **surroundings.environment, "HOME": str(home), "TMPDIR": str(folder)}
     script = f'umask {surroundings.umask:04o}; exec "$@"'
     words = ["sh", "-c", script, "sh", sys.executable, str(made / "scripts/releasing"), "build", "--out", str(out)]
+    # Only root can give a process its own host name.
     if os.geteuid() == 0 and surroundings.host != socket.gethostname() and shutil.which("unshare"):
         words = ["unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', surroundings.host, *words]
     done = subprocess.run(words, cwd=folder, env=environment, check=False)

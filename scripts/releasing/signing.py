@@ -47,7 +47,9 @@ def sign(
     signed = []
     for path in proposal_files(folder, "root"):
         proposed = read(path, Root)
+        # The proposal states its own thresholds. A machine that was taken over could write one signature of one key.
         refuse(_faults_of_root(proposed.signed))
+        # The keys of both roots: the old ones give their consent, and a new key shows that its holder has it (TUF 5.3).
         known = {key.keyid for each in (root, proposed.signed) for key in keys_of(each, "root")}
         signed += _sign(path, proposed, signer, known)
         root = proposed.signed if root is None else root
@@ -77,6 +79,7 @@ def changes(folder: Path, root: Root | None, before: Targets | None) -> Iterator
 
 def signed_before(before: Metadata[Targets], root: Root) -> Targets:
     """Returns the targets.json in force. Raises `FailedError` unless a threshold of holders has signed it."""
+    # A forged list in force would make a foreign file look old, and it would stay uncompared.
     require_threshold(root, "targets", before, "give the targets.json in force with --before.")
     return before.signed
 
@@ -128,6 +131,7 @@ def _proposed(folder: Path) -> list[Root]:
 def _added(new: Targets, before: Targets | None) -> list[str]:
     """Returns the files that are new, or that differ from the list in force in their bytes or their `custom`."""
     known = before.targets if before else {}
+    # The whole entry counts: `custom` decides which doorbells take a file, and when.
     return [path for path, target in sorted(new.targets.items()) if known.get(path) != target]
 
 

@@ -38,6 +38,7 @@ def write_update_file(repository: UpdateRepository, version: str, architecture: 
     with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
         for member in members:
             path = repository.folder / member
+            # With TarInfo's defaults, no owner and no time, the bytes depend on the repository only.
             entry = tarfile.TarInfo(member)
             entry.size, entry.mode = path.stat().st_size, 0o644
             with path.open("rb") as file:

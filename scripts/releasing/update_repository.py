@@ -168,8 +168,10 @@ class UpdateRepository:
         kept = targets or current
         if kept is None:
             fail("Nothing is released yet.", "publish the first root together with the first release.")
+        # A new root may drop keys. Doorbells would refuse a list in force that no longer has its signatures.
         require_threshold(roots[-1].signed, "targets", kept, "sign and publish a new targets.json with this root.")
         if root is not None:
+            # The root comes first: a visitor asks for the next number, whatever the timestamp says (TUF 5.3).
             write(self.metadata / f"{root.signed.version}.root.json", root.to_bytes(_READABLE))
         if targets is not None:
             write(self.metadata / f"{targets.signed.version}.targets.json", targets.to_bytes(_READABLE))
@@ -246,6 +248,7 @@ class UpdateRepository:
     def _take_files(self, targets: Targets, release: Path | None) -> None:
         for path, target in sorted(targets.targets.items()):
             kept = self.targets_folder / target.get_prefixed_paths()[0]
+            # Its name begins with its hash, and it comes to its place whole.
             if kept.is_file():
                 continue
             source = (release or Path()) / path
@@ -256,6 +259,7 @@ class UpdateRepository:
             part = kept.with_name(f".{kept.name}.part")
             part.unlink(missing_ok=True)
             shutil.copyfile(source, part)
+            # A name without its bytes would be passed over above for ever.
             _sync(part)
             part.replace(kept)
 
@@ -329,6 +333,7 @@ def _require_next_targets(
     root: Root, current: Metadata[Targets] | None, targets: Metadata[Targets], now: datetime
 ) -> None:
     wanted = (current.signed.version if current else 0) + 1
+    # The same list once more ends a publication that stopped after its timestamp, before the indexes for apt.
     if targets.signed.version not in (wanted, wanted - 1) or (
         targets.signed.version == wanted - 1 and (current is None or current.signed_bytes != targets.signed_bytes)
     ):
@@ -360,6 +365,7 @@ def _require_separate(chosen: Mapping[str, Sequence[Key]]) -> None:
                 "make them with `key`, each at its holder.",
             )
     known = [key.keyid for keys in chosen.values() for key in keys]
+    # A thief of one key file must not speak for two roles.
     if len(set(known)) != len(known):
         fail("One key has two roles.", "make a separate key for each role.")
 

@@ -48,6 +48,7 @@ def build(tree: Path, out: Path, at_s: int) -> list[Path]:
 def repack(raw: Path, target: Path, at_s: int) -> Path:
     at = max(_OLDEST, time.gmtime(at_s)[:6])
     with zipfile.ZipFile(raw) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as wheel:
+        # PEP 427 wants the metadata at the end of the archive.
         for name in sorted(source.namelist(), key=lambda each: (".dist-info/" in each, each)):
             data = source.read(name)
             if name.endswith("/RECORD"):

@@ -68,12 +68,13 @@ def whole(limits: FrameLimits) -> str:
 
 def peers() -> dict[tuple[str, str], str]:
     uplink = BusSettings("h", 1, "n", Path(), Path(), Path())
+    waiting = sum(queue._size_bytes for queue, _ in inbound.InboundQueue(uplink)._classes.values())
     room, answers = size(answer_budget.ROOM_BYTES), answer_budget.answer_bytes("live")
     link_room, glance = size(link_sessions._ROOM_BYTES), size(link_sessions._GLANCE_BYTES)
     coming = size(live_buffer._MOST_PIECES * live_buffer.PIECE_BYTES)
     return {
         ("broker", "uplink"): f"{size(uplink.inbound_packet_bytes)} for a packet, {size(uplink.inbound_bytes)} that "
-        f"wait for their acknowledgement, {size(uplink.inbound_bytes)} that wait to be taken, "
+        f"wait for their acknowledgement, {size(waiting)} that wait to be taken, "
         f"{MOST_UNSENT:_} packets that the broker does not read".replace("_", " "),
         ("broker", "requester's programs"): f"{size(options._INBOUND_PACKET_BYTES)} for a packet, "
         f"{size(options._INBOUND_BYTES)} that wait to be taken",

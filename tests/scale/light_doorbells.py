@@ -198,12 +198,12 @@ class _LightUplink(Uplink):
         self._subscribe()
 
     def turn(self) -> None:
-        self._turn()
+        self._step()
 
     def due_s(self) -> float:
         """Returns the seconds until the next turn, if nothing comes meanwhile."""
         now = self._now()
-        deadlines = [self._look_ns, self._again_ns, *([] if self._late_ns is None else [self._late_ns])]
+        deadlines = [self._look_ns, self._reread_ns, *([] if self._second_look_ns is None else [self._second_look_ns])]
         deadlines += [each.sender.deadline_ns for each in self._transfers.values() if each.sender.deadline_ns]
         deadlines += self._reads_ns(now)
         return max(0.0, (min(deadlines) - now) / 1e9)

@@ -332,7 +332,7 @@ def test_a_file_that_is_written_while_roots_step_runs_is_read_right_after_it(
         files.write(path, b"{}")
 
     with monkeypatch.context() as other:
-        other.setattr(RootStep, "_run", meanwhile)
+        other.setattr(RootStep, "_run_locked", meanwhile)
         assert step.run()
         assert step.run(), "the same words again are another file"
     assert not step.run(), "it was read"

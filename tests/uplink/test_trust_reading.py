@@ -435,7 +435,7 @@ def test_a_broker_with_endless_roots_fills_no_memory(device: Device) -> None:
 def test_a_page_leaves_the_rest_of_the_common_budget(device: Device) -> None:
     device.broker.publish(ROOT, package(60_000))
     device.connect()
-    device.reading.leave(PIECE_BYTES + 100, device.now)
+    device.reading.cap_budget(PIECE_BYTES + 100, device.now)
     device.pass_time(2)
     assert len(device.broker.wishes) == 1
 
@@ -443,7 +443,7 @@ def test_a_page_leaves_the_rest_of_the_common_budget(device: Device) -> None:
 def test_a_doorbell_that_is_connected_reads_the_largest_list_at_once_also_beside_pages(device: Device) -> None:
     device.connect()
     device.pass_time(120)
-    device.reading.leave(0, device.now)
+    device.reading.cap_budget(0, device.now)
     largest = package(95_000)
     device.broker.publish(ROOT, largest)
     device.give(str(TrustIndexTopic(ROOT)), index_of(largest))

@@ -666,6 +666,6 @@ def test_a_doorbell_that_was_moved_reads_everything_again_after_its_time_in_the_
 ) -> None:
     began = turns.clock.now().boot_ns
     turns.run(PAUSE, turns.passes(890), lambda: turns.uplink.listen_to(cell), PAUSE)
-    assert turns.uplink._again_ns == began + again_s * 10**9
+    assert turns.uplink._reread_ns == began + again_s * 10**9
     assert turns.spans_s == [(900.0, 2700.0), (30.0, 45.0), (900.0, 2700.0)][: 3 if cell else 2]
     assert told(reading) == [call.move(cell, began + 890 * 10**9)]

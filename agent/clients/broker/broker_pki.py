@@ -11,7 +11,7 @@ with a certificate that its authority signed (`config/mosquitto/`). Rules:
 - A client keeps its key and sends a signing request. Only the key of the request counts; the caller gives the name. A
   requester has no other way, because a copy of its key at the broker could pose as it.
 - A requester may have workers: `rijnstad-police.desk-2` is a client of its own with the rights of `rijnstad-police`.
-  mosquitto's patterns know whole names only, so the access list has a section for each worker (`_write_workers`).
+  mosquitto's patterns know whole names only, so the access list has a section for each worker (`_write_access_list`).
 - An installer reads the sealed reports of health as `<id>.fleet`, and has no other right.
 - A trust root publishes under its own name, `<root>.root`, in the slots that the access list gives it, and nothing
   else. No requester has an id in the form of a key id, so no worker has such a name.
@@ -66,17 +66,17 @@ _MOST_COMMON_NAME = 64
 _SLOTS_OF_A_ROOT = 6
 _MOST_ROOTS = 3
 """A doorbell reads the indexes of all roots at each connection, of 16 KiB at most (`uplink.trust_reading`)."""
-_RIGHTS = "requesters.acl"
+_ACCESS_LIST = "requesters.acl"
 _ROOT_SUFFIX = ".root"
 _ROOT_NAME = re.compile(r"[0-9a-f]{16}\.root")
 _INSTALLER_SUFFIX = ".fleet"
 _INSTALLER_NAME = re.compile(r"[0-9a-f]{16}\.fleet")
 _ROOT_SLOT = re.compile(r"^topic write doorward/v1/trust/([0-9a-f]{16})/[0-9]{1,2}$", re.MULTILINE)
-_WORKERS = (
+_GENERATED_BELOW = (
     "# Workers of requesters, and trust roots.  Written by 'doorward broker': changes below this line are lost.\n"
 )
 _CONFIGURATION = Path(__file__).with_name("mosquitto")
-_RIGHTS_OF_DIGEST = f"""
+_DIGEST_RULES = f"""
 user {DIGEST_CLIENT}
 topic deny doorward/v1/up/#
 topic deny doorward/v1/receipts/#
@@ -192,7 +192,7 @@ class BrokerPki:
     def add_digest(self, now: datetime.datetime) -> ClientFiles:
         """Makes the key and the certificate of the digest service, valid as long as its authority, and its rights."""
         made = self._add(Role.REQUESTER, DIGEST_CLIENT, now, AUTHORITY_DAYS)
-        self._write_workers()
+        self._write_access_list()
         return made
 
     def add_device(
@@ -223,6 +223,7 @@ class BrokerPki:
 
     def _refuse_revoked(self, name: str, key: ec.EllipticCurvePublicKey) -> None:
         """Raises `ConfigurationError` if a certificate of this client for this key was revoked."""
+        # By its key: a new certificate for a revoked key would let its thief in again.
         if any(each.public_key() == key for _, each in self._kept("revoked", name)):
             raise ConfigurationError(
                 f"The certificate of {name} for this key was revoked.",
@@ -245,7 +246,7 @@ class BrokerPki:
         except FormatError as error:
             raise ConfigurationError(error.message, remedy=error.remedy) from error
         made = self._add(Role.REQUESTER, name, now, days, requested_key(request), organization=requester)
-        self._write_workers()
+        self._write_access_list()
         return made
 
     def add_root(
@@ -278,7 +279,7 @@ class BrokerPki:
                 remedy="Doorbells read all of them. Use another broker for this root.",
             )
         made = self._add(Role.REQUESTER, f"{root}{_ROOT_SUFFIX}", now, days, requested_key(request))
-        self._write_workers({**given, root: slots})
+        self._write_access_list({**given, root: slots})
         return made
 
     def add_installer(
@@ -293,12 +294,12 @@ class BrokerPki:
                 f"{installer!r} is not an installer's id.", remedy="Use the 16 hex digits of 'doorward fleet init'."
             )
         made = self._add(Role.REQUESTER, f"{installer}{_INSTALLER_SUFFIX}", now, days, requested_key(request))
-        self._write_workers()
+        self._write_access_list()
         return made
 
     def _root_slots(self) -> dict[str, int]:
         """Returns how many slots the access list gives to each root that has a certificate."""
-        text = (self.directory / _RIGHTS).read_text(encoding="utf-8")
+        text = (self.directory / _ACCESS_LIST).read_text(encoding="utf-8")
         roots = [match[1] for match in _ROOT_SLOT.finditer(text)]
         clients = self.directory / "clients"
         return {root: roots.count(root) for root in roots if files.is_file(clients / f"{root}{_ROOT_SUFFIX}.pem")}
@@ -319,21 +320,21 @@ class BrokerPki:
         names = files.names_in(self.directory / "clients")
         return [name.removesuffix(".pem") for name in names if name.endswith(".pem")]
 
-    def _write_workers(self, roots: Mapping[str, int] | None = None) -> None:
+    def _write_access_list(self, roots: Mapping[str, int] | None = None) -> None:
         """Writes a section for each worker and each root below the rules for all requesters. `roots`: their slots."""
-        path = self.directory / _RIGHTS
+        path = self.directory / _ACCESS_LIST
         roots = self._root_slots() if roots is None else roots
-        rules = path.read_text(encoding="utf-8").partition(_WORKERS)[0]
-        sections = "".join(_rights_of(name, rules) for name in self._workers())
-        sections += "".join(_rights_of_root(root, slots) for root, slots in sorted(roots.items()))
+        rules = path.read_text(encoding="utf-8").partition(_GENERATED_BELOW)[0]
+        sections = "".join(_worker_rules(name, rules) for name in self._workers())
+        sections += "".join(_root_rules(root, slots) for root, slots in sorted(roots.items()))
         installers = [name for name in self._clients() if _INSTALLER_NAME.fullmatch(name)]
-        sections += "".join(_rights_of_installer(name) for name in installers)
-        sections += _RIGHTS_OF_DIGEST if DIGEST_CLIENT in self._clients() else ""
-        files.write(path, f"{rules}{_WORKERS}{sections}".encode() if sections else rules.encode(), like=path)
+        sections += "".join(_installer_rules(name) for name in installers)
+        sections += _DIGEST_RULES if DIGEST_CLIENT in self._clients() else ""
+        files.write(path, f"{rules}{_GENERATED_BELOW}{sections}".encode() if sections else rules.encode(), like=path)
 
     def revoke(self, name: str, now: datetime.datetime) -> Role:
-        """Puts a client's certificate on its authority's list, and those that renewals replaced, because they are valid
-        as long. Its name may be used again, with another key.
+        """Puts a client's certificate on its authority's list, with those that renewals replaced. Its name may be used
+        again, with another key.
 
         The broker reads the list on SIGHUP and applies it at the next handshake. A connected client stays connected
         until the broker restarts. Raises `ConfigurationError` if there is no such client.
@@ -349,6 +350,7 @@ class BrokerPki:
         list_stem = self.directory / "authorities" / role.value
         listed = list(x509.load_pem_x509_crl(list_stem.with_suffix(".crl").read_bytes()))
         known = {each.serial_number for each in listed}
+        # The certificates before a renewal are valid as long.
         more = {each.serial_number for _, each in issued} - known
         listed += [_revoked(each, now) for each in sorted(more)]
         _write_list(list_stem, self._authority_of(role), now, listed)
@@ -358,7 +360,7 @@ class BrokerPki:
             path.replace(self.directory / "revoked" / f"{name}-{certificate.serial_number:x}.pem")
         (clients / f"{name}.key").unlink(missing_ok=True)
         if role is Role.REQUESTER:
-            self._write_workers()
+            self._write_access_list()
         return role
 
     def _authority_of(self, role: Role) -> _BrokerKeyPair:
@@ -450,12 +452,14 @@ def requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
         key = asked.public_key()
     except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise ConfigurationError("This is not a signing request.", remedy=remedy) from error
+    # The request's own signature proves that its sender has the key, or any client could get a certificate for
+    # another's.
     if not asked.is_signature_valid or not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
         raise ConfigurationError("This signing request is invalid.", remedy=remedy)
     return key
 
 
-def _rights_of(worker: str, rules: str) -> str:
+def _worker_rules(worker: str, rules: str) -> str:
     """Returns the section of a worker: each rule for its requester's name, and nothing under its own name."""
     requester = requester_of(worker)
     patterns = [line.removeprefix("pattern ") for line in rules.splitlines() if line.startswith("pattern ")]
@@ -463,13 +467,15 @@ def _rights_of(worker: str, rules: str) -> str:
     return "".join(
         (
             f"\nuser {worker}\n",
+            # Patterns put each client's whole name in the place of `%u`, so without this a worker would also publish
+            # under a name that no doorbell knows.
             *(f"topic deny doorward/v1/{topic.replace('%u', worker)}\n" for topic in own),
             *(f"topic {rule.replace('%u', requester)}\n" for rule in patterns if "%u" in rule),
         )
     )
 
 
-def _rights_of_root(root: str, slots: int) -> str:
+def _root_rules(root: str, slots: int) -> str:
     """Returns the section of a root: its slots and its index, and reading the news of roots, but no other right of
     requesters, which patterns would give it."""
     denied = (f"up/{root}{_ROOT_SUFFIX}/#", "areas/#", "receipts/#")
@@ -484,7 +490,7 @@ def _rights_of_root(root: str, slots: int) -> str:
     )
 
 
-def _rights_of_installer(name: str) -> str:
+def _installer_rules(name: str) -> str:
     """Returns the section of an installer: reports of health, and none of the rights of requesters."""
     denied = (f"up/{name}/#", "areas/#", "receipts/#", "trust/#", "brokers/#")
     lines = (f"\nuser {name}", *(f"topic deny doorward/v1/{topic}" for topic in denied), f"topic read {HEALTH_FILTER}")
@@ -560,15 +566,12 @@ def _revoked(serial: int, now: datetime.datetime) -> x509.RevokedCertificate:
 def _write_list(
     stem: Path, issuer: _BrokerKeyPair, now: datetime.datetime, revoked: Sequence[x509.RevokedCertificate]
 ) -> None:
-    """Writes `<stem>.crl`, replacing it. It is valid as long as its authority, so it needs no renewal.
-
-    The new file keeps the owner of the old one. Root revokes with sudo, and mosquitto reads the list as another user.
-    If it cannot, it keeps the old list, and the revoked client comes in again.
-    """
+    """Writes `<stem>.crl`, replacing it. The new file keeps the owner of the old one."""
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(issuer.certificate.subject)
         .last_update(now - BACKDATE)
+        # As long as the authority is valid, so the list needs no renewal.
         .next_update(issuer.certificate.not_valid_after_utc)
         .add_extension(x509.CRLNumber(len(revoked) + 1), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
@@ -577,15 +580,18 @@ def _write_list(
         builder = builder.add_revoked_certificate(entry)
     made = builder.sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     path = stem.with_suffix(".crl")
+    # Root revokes with sudo, and mosquitto reads the list as another user. If it cannot, it keeps the old list, and the
+    # revoked client comes in again.
     files.write(path, made, secret=True, like=path)
 
 
 def _write(stem: Path, pair: _BrokerKeyPair) -> None:
-    """Writes `<stem>.key`, then `<stem>.pem`. Existing files stay, because a lost authority key cannot be recovered."""
+    """Writes `<stem>.key`, then `<stem>.pem`. Existing files stay."""
     key = pair.key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     certificate = pair.certificate.public_bytes(serialization.Encoding.PEM)
+    # Only if the file is missing: a lost key of an authority cannot be recovered.
     _write_once(stem.with_name(f"{stem.name}.key"), key)
     _write_once(stem.with_name(f"{stem.name}.pem"), certificate)
 

@@ -43,12 +43,11 @@ class CellDigests:
         self._count = 0
 
     def put(self, topic: RequestTopic | BulletinTopic, message: bytes, reading: int) -> bool:
-        """Keeps a message, or forgets it if it is empty: so a broker clears one. Returns True if something changed.
-
-        A message that no device would read has no place in a digest.
-        """
+        """Keeps a message, or forgets it if it is empty. Returns True if something changed."""
         cell = self._cells.setdefault(topic.cell, {})
         held = cell.get(topic)
+        # An empty retained message clears a topic (MQTT 5, section 3.3.1.3). A message that no device would read has no
+        # place in a digest.
         if not message or len(message) > REQUEST_ENVELOPE_LIMIT_BYTES:
             return cell.pop(topic, None) is not None
         if held is not None and held.message == message:

@@ -165,6 +165,7 @@ class DigestService:
                     self._published.pop(topic, None)
             case PublishLost(token=token):
                 topic, page = self._in_flight.pop(token)
+                # Unless a newer page of this number waits already.
                 self._waiting.setdefault(topic, page)
             case PublishRefused(token=token, reason=reason):
                 topic, page = self._in_flight.pop(token)
@@ -224,9 +225,9 @@ class DigestService:
         self._slot_due_s = now_s if self._catching_up else now_s + _SLOT_EVERY_S
 
     def _next_slots(self) -> range:
-        """Requesters take the lowest free slot, so the next slots of a kind have hardly more messages than the last. If
-        they have, they are read again, fewer at once."""
+        """Returns the slots to read next. Those with more messages than expected are read again, fewer at once."""
         first = self._next_slot
+        # Requesters take the lowest free slot, so the next slots of a kind have hardly more messages than the last.
         is_first = first in (0, REQUEST_SLOTS)
         ends = first + (1 if is_first or not self._catching_up else min(self._at_once, self._most_slots))
         return range(first, min(ends, REQUEST_SLOTS if first < REQUEST_SLOTS else len(_SLOTS)))
@@ -244,6 +245,7 @@ class DigestService:
             for number, page in enumerate(pages):
                 self._queue(str(DigestTopic(cell, number)), page)
             number = len(pages)
+            # The digest has become shorter: empty messages clear the pages behind it (MQTT 5 §3.3.1.3).
             while (topic := str(DigestTopic(cell, number))) in self._published or topic in self._waiting:
                 self._queue(topic, b"")
                 number += 1
@@ -254,6 +256,7 @@ class DigestService:
             self._waiting[topic] = page
 
     def _pump(self, now_s: float) -> None:
+        # One message for each page at a time. An older page that is lost must not come again over a newer one.
         kept = {topic for topic, _ in self._in_flight.values()}
         kept |= {topic for topic, (due_s, _) in self._pages_refused.items() if now_s < due_s}
         for topic in [each for each in self._waiting if each not in kept]:

@@ -95,6 +95,7 @@ class EnrolmentTokens:
         The same doorbell may ask again until the token ends. Raises `RequestError` if there is no such token, if it has
         ended, or if others have used it up.
         """
+        # Found by its hash: a copy of this folder enrols no doorbell.
         known = token_id(token)
         with self._locked():
             found = self._read(known)
@@ -103,6 +104,7 @@ class EnrolmentTokens:
             if self._now() >= found.end:
                 raise RequestError("This token has expired.", remedy=_REMEDY)
             before = next((each for each in found.used if each.device == device), None)
+            # A thief of ticket and device key must not replace the TLS key that the doorbell itself has enrolled.
             if before is not None and before.key_sha256 != key_sha256:
                 raise RequestError("This doorbell used the token before, with another TLS key.", remedy=_REMEDY)
             if before is None:

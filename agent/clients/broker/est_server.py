@@ -65,6 +65,7 @@ class _HttpsServer(BoundedServer, socketserver.TCPServer):
         self.est = est
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _EstHandler)
+        # The handshake runs in the thread of its client: a client that says nothing must not hold up `accept`.
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     def handle_error(self, *_: Any) -> None:

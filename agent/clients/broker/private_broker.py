@@ -153,12 +153,10 @@ def _last_error(said: str) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Returns different free ports on loopback, outside the kernel's ephemeral range.
-
-    The kernel could give an ephemeral port to a client's connection before the broker starts, or while it is stopped. A
-    client that tries to reach the stopped broker could even get the same port at both ends and connect to itself.
-    """
+    """Returns different free ports on loopback, outside the kernel's ephemeral range."""
     found: list[int] = []
+    # The kernel could give an ephemeral port to a client's connection before the broker starts, or while it is stopped.
+    # A client of the stopped broker could even get the same port at both ends and connect to itself.
     lent_from = _lent_from()
     while len(found) < count:
         wanted = random.SystemRandom().randrange(_FIRST_PORT, lent_from) if lent_from > 2 * _FIRST_PORT else 0

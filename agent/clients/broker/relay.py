@@ -26,7 +26,7 @@ from agent.wire.link.topics import is_account
 __all__ = ["RelayListeners", "add_relay", "set_account"]
 
 _CONFIGURATION: Final = Path(__file__).with_name("mosquitto")
-_RIGHTS: Final = ("relay-doorbells.acl", "relay-browsers.acl")
+_ACCESS_LISTS: Final = ("relay-doorbells.acl", "relay-browsers.acl")
 _PASSWORDS: Final = "relay.passwords"
 _PASSWORD_BYTES: Final = 24
 _SALT_BYTES: Final = 12
@@ -49,7 +49,7 @@ class RelayListeners:
 def add_relay(pki: BrokerPki, listeners: RelayListeners) -> str:
     """Writes rights and an empty list of accounts. Returns the listeners as lines of mosquitto's configuration."""
     folder = pki.directory
-    for name in _RIGHTS:
+    for name in _ACCESS_LISTS:
         shutil.copyfile(_CONFIGURATION / name, folder / name)
         (folder / name).chmod(0o600)
     if not files.is_there(folder / _PASSWORDS):

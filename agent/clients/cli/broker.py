@@ -309,6 +309,7 @@ def add_tokens(
     pki.require_host(host)
     authority = (pki.directory / "authorities" / "broker.pem").read_text(encoding="ascii")
     tokens = EnrolmentTokens(pki.directory)
+    # Before the first token: a taken name would otherwise leave half of the tickets made.
     tokens.require_free(wanted)
     files.make_folder(out)
     for name in wanted:

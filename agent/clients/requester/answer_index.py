@@ -192,6 +192,7 @@ class AnswerIndex:
             "WHERE disclosure >= ? AND disclosure < ? AND state <> 'deleted' AND device <> ? "
             "ORDER BY disclosure LIMIT ?",
             beginning,
+            # Ids are hex digits, so "g" sorts behind each continuation.
             beginning + "g",
             ANONYMOUS,
             limit,

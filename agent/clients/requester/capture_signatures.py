@@ -94,6 +94,7 @@ def camera_signature_of(film: bytes, device: PublicKey) -> CameraSignature | Non
     vendor = sent[0].vendor or VendorInfo("", "", "")
     report = None
     if verifies is not None and not sent[0].foreign_hash:
+        # One certificate for the whole film: a second one inside it would speak for a part only.
         report = verify_capture(
             _from_first_slice(units, codec), codec, lambda offered: verifies if offered == chain else None
         )
@@ -129,6 +130,7 @@ def _from_first_slice(units: Sequence[bytes], codec: VideoCodec) -> list[bytes]:
 
 
 def _printable(text: str) -> str:
+    # A hostile camera could otherwise send control characters to a terminal.
     return "".join(each if each.isprintable() else "?" for each in text[:_MOST_LETTERS])
 
 

@@ -250,6 +250,7 @@ class CellBrokers:
                 link.subscribe(topic_filter, retained=retained)
             link.hurry(self._hurries)
             del self._left_out[address]
+            # `stop` may have run since this link was made, and did not see it.
             if self._stopping:
                 link.stop()
 
@@ -275,14 +276,12 @@ class CellBrokers:
         return tuple(each for each in self._brokers_of[parsed.cell] if each in links or each in left_out)
 
     def _within_reach(self, route: tuple[BrokerAddress, ...]) -> tuple[BrokerAddress, ...] | None:
-        """Returns the brokers of a route that get a message now, or None if it has to wait.
-
-        It waits as a whole. Otherwise the brokers that are connected would get it again with each try.
-        """
+        """Returns the brokers of a route that get a message now, or None if it has to wait, as a whole."""
         if any(address in self._left_out for address in route):
             return None
         if len(route) < 2:
             return route
+        # As a whole: otherwise the brokers that are connected would get the message again with each try.
         late_s = time.monotonic() - _PATIENCE_S
         away = [address for address in route if address not in self._connected]
         # Another thread takes the events: a broker may be back since the line above.
@@ -291,7 +290,7 @@ class CellBrokers:
         return tuple(address for address in route if address not in away)
 
     def _look(self, leave: Callable[[str], bool] | None) -> BusEvent | None:
-        """Returns an event of the next broker that has one, so that a busy broker hides no other one."""
+        """Returns an event of the next broker that has one."""
         if self._refused:
             return self._answered(None, self._refused.popleft())
         self._try_again()
@@ -303,6 +302,7 @@ class CellBrokers:
             while (event := self._links[address].next_event(0, leave)) is not None:
                 told = self._told(address, event)
                 if told is not None:
+                    # To the end of the line, so that a busy broker hides no other one.
                     self._turns = [*(each for each in self._turns if each != address), address]
                     return told
         return None
@@ -337,6 +337,8 @@ class CellBrokers:
     def _answered(self, address: BrokerAddress | None, answer: PublishResult) -> PublishResult | None:
         with self._lock:
             publication = self._publications.get(answer.token)
+            # The answer belongs to a number that `publish` has taken back, because another broker of the cell had no
+            # room.
             if publication is None:
                 return None
             if address is not None:

@@ -19,7 +19,7 @@ class Claims(Protocol):
     shared: bool
     """True if other receivers may work for the requester."""
 
-    def take(self, disclosure: str) -> bool:
+    def claim(self, disclosure: str) -> bool:
         """Returns True if the upload is this receiver's from now on, or was before."""
         ...
 
@@ -27,7 +27,7 @@ class Claims(Protocol):
         """Leaves the upload to others. It may be repeated."""
         ...
 
-    def lead(self, duty: str) -> bool:
+    def claim_duty(self, duty: str) -> bool:
         """Returns True if this receiver is the one with that duty, for example to publish messages."""
         ...
 
@@ -53,13 +53,13 @@ class SoleReceiver:
         """`end`: closes what this receiver alone uses, for example its session with a database."""
         self._end = end
 
-    def take(self, disclosure: str) -> bool:  # noqa: ARG002 (it is the only one)
+    def claim(self, disclosure: str) -> bool:  # noqa: ARG002 (it is the only one)
         return True
 
     def release(self, disclosure: str) -> None:
         """Does nothing: no other receiver waits."""
 
-    def lead(self, duty: str) -> bool:  # noqa: ARG002 (it has all of them)
+    def claim_duty(self, duty: str) -> bool:  # noqa: ARG002 (it has all of them)
         return True
 
     def step_down(self) -> None:

@@ -61,6 +61,7 @@ _CAPTURED: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCaptur
 _TRIMMED: Final = "c2pa.trimmed"
 _COMPOSED: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeCapture"
 _FROM: Final = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+# RFC 5280, section 4.1.2.5: this means that the certificate has no good date of expiry.
 _UNTIL: Final = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
 _ED25519: Final = bytes.fromhex("300506032b6570")
 
@@ -233,6 +234,7 @@ class _Writer:
 def _captured(item: VerifiedItem) -> list[dict[str, Any]]:
     """Returns the actions of one segment's film or sound, or of a still."""
     action: dict[str, Any] = {"action": "c2pa.created", "digitalSourceType": _CAPTURED}
+    # A date by a clock that was never set would look like a proof.
     if item.item.record.quality is not ClockQuality.UNKNOWN:
         action["when"] = f"{utc_date(item.span.start_ms):%Y-%m-%dT%H:%M:%SZ}"
     if not item.redactions:
@@ -349,6 +351,7 @@ def _certificate(requester: Requester, subject: x509.Name, key: Ed25519PublicKey
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
     # The library gives the bytes to be signed only with a signature, so any key of the same kind signs here.
     body = builder.sign(Ed25519PrivateKey.from_private_bytes(bytes(32)), None).tbs_certificate_bytes
+    # A BIT STRING without unused bits holds the signature, and a SEQUENCE of 256 to 65 535 bytes holds all (X.690).
     content = body + _ED25519 + bytes((3, SIGNATURE_BYTES + 1, 0)) + requester.sign_certificate(body)
     der = b"\x30\x82" + len(content).to_bytes(2) + content
     return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode("ascii")

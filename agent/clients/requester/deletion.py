@@ -33,6 +33,7 @@ def delete_answers(
     for answer in requester.answers.to_request(request_id):
         delete_folder(requester.folder / "opened" / answer.disclosure)
         requester.answer(answer.disclosure).delete()
+        # After its files are gone, so that a list never calls an answer deleted that is still there.
         requester.answers.deleted(answer.disclosure, now_s * 1000)
         tell(
             ReceiverEvent(

@@ -244,6 +244,7 @@ class AnswerFolder:
             try:
                 view = memoryview(data)
                 while view:
+                    # It may write less than all, for example on a disk that fills up.
                     done = os.pwrite(handle, view, offset)
                     view, offset = view[done:], offset + done
             finally:
@@ -255,6 +256,7 @@ class AnswerFolder:
         path = self._unsealed(part)
         with files.storage_errors(path):
             with path.open("rb") as file:
+                # Before it is read back, so that a disk which cannot keep the bytes says so now.
                 os.fsync(file.fileno())
                 same = _size_of(iter(lambda: file.read(_READ_BYTES), b"")) == size
             if not same:
@@ -289,6 +291,7 @@ class AnswerFolder:
 
         Raises `StorageError` or `NetworkError` if a file is left.
         """
+        # Parts go first. After a kill between the two, the notes still show that something is left to delete.
         count = len(self.sealed())
         self._parts.remove(self.disclosure)
         count += self._notes.delete_folder(self._name) + delete_folder(self.path)

@@ -85,6 +85,7 @@ def write_bundle(
         return folder
     files.write(folder / VERIFY_FILE, verify_text(verification, evidence).encode("utf-8"))
     try:
+        # The sums are made last, because they name all other files.
         signature = requester.sign_sums(_write_sums(folder))
     except DoorwardError:  # what has arrived can be shown without the key
         unsigned = verify_text(verification, replace(evidence, signed=False))

@@ -157,6 +157,7 @@ class FolderIndex:
         if self._handles.process != os.getpid():
             self._leave_to_parent()
         lock = self._handles.lock
+        # A lock of a deleted file excludes no other process, which makes a new file of that name.
         if lock is not None and not os.fstat(lock).st_nlink:
             self._handles.close()  # a person has deleted the index
             self._number, lock = _NO_FILE, None
@@ -204,6 +205,7 @@ class FolderIndex:
         self._remove_others(number)
         self._make(self._file(number + 1))
         os.pwrite(lock, b"%-*d" % (_NUMBER_BYTES, number + 1), 0)
+        # The file of the old number goes only afterwards, so that a power cut leaves a number with its file.
         os.fsync(lock)
         self._remove_others(number + 1)
         if any(files.is_folder(self._folder / name) for name in _FILLED):

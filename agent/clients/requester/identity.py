@@ -297,6 +297,7 @@ class Requester:
                 f"There is no request {request_id} in {self.folder}.", remedy="Look into its folder requests/."
             )
         try:
+            # Our own signature is verified, so that a damaged file is no request of ours.
             opened = envelope.open_envelope(data, FootageRequest.PAYLOAD_TYPE, {self.key.id: self.key})
             request = strictjson.decode(opened.payload, FootageRequest)
         except FormatError as error:
@@ -309,6 +310,7 @@ class Requester:
         """Returns the request of which the envelope `data` is a copy. Raises `FormatError` if it differs."""
         claimed = strictjson.decode(envelope.read_unverified(data).payload, FootageRequest)
         asked = self.sent_request(claimed.id)
+        # Only the request as we signed it counts, not a copy beside an answer.
         if asked.envelope != data:
             raise FormatError("The request stored with the disclosure differs from the signed one.")
         return asked

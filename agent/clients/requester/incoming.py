@@ -44,9 +44,9 @@ from agent.core.transfer import (
     SealPart,
     SendReceipt,
     TransferProgress,
+    UploadReceiver,
     WritePart,
 )
-from agent.core.transfer import UploadReceiver as Assembly
 from agent.errors import (
     ConfigurationError,
     DoorwardError,
@@ -122,7 +122,7 @@ class IncomingDisclosures:
         self._to_sweep: deque[str] = deque()
         """Answers of receivers that may have died."""
         self._turns = UploadScheduler(limits.at_once)
-        self._answering_later: dict[str, Assembly] = {}
+        self._answering_later: dict[str, UploadReceiver] = {}
         """Disclosures with a progress receipt that was put off."""
         self._told_damaged: set[str] = set()
         self._holdings = requester.answers
@@ -132,8 +132,7 @@ class IncomingDisclosures:
     # Messages from devices
 
     def sweep(self) -> None:
-        """Cleans up after a crash. Receivers that share uploads leave most of it to `sweep_on`: with a thousand answers
-        under way it takes minutes of calls to the store, and each that fails would begin it again."""
+        """Cleans up after a crash. Receivers that share uploads leave most of it to `sweep_on`."""
         self._holdings.reconcile()
         if not self._share.shared:
             for disclosure in self._holdings.receiving():
@@ -142,6 +141,8 @@ class IncomingDisclosures:
         for name in files.names_in(self._requester.folder / ANSWERS):
             if is_id(name):
                 self._folder(name).leave()
+        # Later, one at a time: with a thousand answers under way this takes minutes of calls to the store, and each
+        # that fails would begin it again.
         self._to_sweep.extend(self._holdings.receiving(live=True))
 
     def sweep_on(self) -> None:
@@ -149,7 +150,7 @@ class IncomingDisclosures:
         ends_ns = self._clock.now().boot_ns + _SWEEP_NS
         while self._to_sweep and self._clock.now().boot_ns < ends_ns:
             disclosure = self._to_sweep.popleft()
-            if disclosure not in self._reception and self._share.take(disclosure):
+            if disclosure not in self._reception and self._share.claim(disclosure):
                 self._sweep(disclosure)
                 if self._folder(disclosure).state is not ReceiptState.PARTIAL:
                     # Its receiver died before it told the end.
@@ -157,9 +158,10 @@ class IncomingDisclosures:
                 self._share.leave(disclosure)
 
     def _sweep(self, disclosure: str) -> None:
-        """Removes an answer of which no part is here. One that was read stays, also if the store lists no part of it at
-        a bad moment: its parts may be acknowledged."""
+        """Removes an answer of which no part is here."""
         folder = self._folder(disclosure)
+        # An answer that was read stays, also if the store lists no part of it at a bad moment: its parts may be
+        # acknowledged.
         if folder.request() is not None or 0 in folder.sealed() or folder.outcome() is not None:
             folder.drop_unsealed()
         else:
@@ -193,10 +195,11 @@ class IncomingDisclosures:
         """Handles an init: the announcement of a disclosure, and the question how much of it is here."""
         if disclosure in self._unreadable or self._is_still_crowded_out(device, disclosure):
             return
-        if not self._share.take(disclosure, device):
+        if not self._share.claim(disclosure, device):
             return
         with self._unless_deleted(disclosure, device):
             self._init(device, disclosure, note)
+        # It was not opened, and another receiver may have room for it.
         if disclosure not in self._reception:
             self._share.leave(disclosure)
 
@@ -277,7 +280,7 @@ class IncomingDisclosures:
             return True
         origin = self._folder(disclosure).origin()
         if origin is None:
-            return self._begun(device, disclosure, note)
+            return self._create(device, disclosure, note)
         if origin.device != device:
             return False  # otherwise data of another device would replace what is stored, and be dropped with it
         if (origin.manifest, origin.parts) != (PartSize(note.size_bytes, note.sha256), note.parts):
@@ -287,10 +290,11 @@ class IncomingDisclosures:
             return False
         return self._reopen(disclosure, origin, state)
 
-    def _begun(self, device: str, disclosure: str, note: UploadNote) -> bool:
+    def _create(self, device: str, disclosure: str, note: UploadNote) -> bool:
         """Makes room on the disk for a disclosure from an unknown sender, within the limits."""
         folder = self._folder(disclosure)
         of_device = [each for each, owner in self._unread.items() if owner == device]
+        # New ids give a device no further place: its own oldest one goes.
         if len(of_device) >= self._limits.unread_per_device:
             self._forget(of_device[0])
         if self._room() < note.size_bytes or not self._has_unread_place(device):
@@ -311,6 +315,7 @@ class IncomingDisclosures:
                     )
                 )
                 return False
+        # Listed before its folder exists. After a kill between both, `sweep` finds the row and clears it.
         self._holdings.put(disclosure, HeldDisclosure(device, "", note.size_bytes, 1, live=True), self._now_ms)
         folder.create(
             DisclosureOrigin(
@@ -327,11 +332,13 @@ class IncomingDisclosures:
 
     def _has_unread_place(self, device: str) -> bool:
         """Returns whether one more of this device may arrive unread. If all places are in use, the oldest of the device
-        with the most makes room for a device that has fewer: a few certificates cannot keep all places."""
+        with the most makes room for a device that has fewer."""
         if len(self._unread) < self._limits.unread:
             return True
         places = Counter(self._unread.values())
+        # A few certificates must not keep all places.
         greedy = max(places, key=places.__getitem__, default=device)
+        # Two more than this device, because with one more the two would take the place from each other in turn.
         if places[greedy] < places[device] + 2:
             return False
         self._forget(next(each for each, owner in self._unread.items() if owner == greedy))
@@ -351,11 +358,9 @@ class IncomingDisclosures:
         return not self._reception.is_full or self._leave_a_silent_one(self._reception.ids())
 
     def _is_still_crowded_out(self, device: str, disclosure: str) -> bool:
-        """Returns True for an unfinished disclosure that found no place of its doorbell before and finds none now.
-
-        It asks neither the database nor the store. After an outage, doorbells ask about all their answers again and
-        again, and each question would take a claim and several notes.
-        """
+        """Returns True for an unfinished disclosure that found no place of its doorbell before and finds none now."""
+        # Neither database nor store is asked. After an outage, doorbells ask about all their answers again and again,
+        # and each question would take a claim and several notes.
         if disclosure not in self._told_no_place or disclosure in self._reception:
             return False
         there = self._reception.of_device(device)
@@ -391,7 +396,9 @@ class IncomingDisclosures:
         request = folder.request()
         if self._share.shared and request is not None:
             self._tell(ReceiverEvent(ReceiverEventKind.TAKEN_OVER, disclosure, device=origin.device))
-        assembly = Assembly(origin.manifest, origin.parts, self._limits.transfer, sealed=folder.sealed(), state=state)
+        assembly = UploadReceiver(
+            origin.manifest, origin.parts, self._limits.transfer, sealed=folder.sealed(), state=state
+        )
         if request is not None and state is not ReceiptState.PARTIAL:
             try:
                 self._requests[disclosure] = self._requester.sent_request_in(request)
@@ -404,7 +411,7 @@ class IncomingDisclosures:
 
     # Later messages
 
-    def _pump(self, disclosure: str, assembly: Assembly) -> None:
+    def _pump(self, disclosure: str, assembly: UploadReceiver) -> None:
         folder = self._folder(disclosure)
         while (effect := assembly.next_effect(self._clock.now().boot_ns)) is not None:
             match effect:
@@ -424,7 +431,7 @@ class IncomingDisclosures:
         else:
             self._answering_later.pop(disclosure, None)
 
-    def _read_manifest(self, disclosure: str, assembly: Assembly) -> None:
+    def _read_manifest(self, disclosure: str, assembly: UploadReceiver) -> None:
         """Reads a complete part 0: finds the request that it answers, and checks that it does."""
         folder = self._folder(disclosure)
         self._unread.pop(disclosure, None)
@@ -433,6 +440,7 @@ class IncomingDisclosures:
             self._read_tip(disclosure, assembly)
             return
         data = folder.read_part(0, self._limits.transfer.manifest_bytes)
+        # By a tag in clear, so that a stranger's bytes cost no attempt with each of our reply keys.
         answered = tuple(self._answered_by(data))
         if (relayed := self._relayed(answered)) is not None:
             self._begin_relayed(disclosure, assembly, relayed)
@@ -446,10 +454,9 @@ class IncomingDisclosures:
             with unexpected_errors():
                 disclosed = read_manifest(statements, asked.request, asked.payload_sha256)
             origin = folder.origin()
-            if origin is None or (disclosed.manifest.disclosure, disclosed.manifest.device_key.id) != (
-                disclosure,
-                origin.device,
-            ):
+            named = disclosed.manifest.disclosure, disclosed.manifest.device_key.id
+            # A copy of another device's signed manifest, or of another answer's, must not count here.
+            if origin is None or named != (disclosure, origin.device):
                 raise FormatError("The manifest names another disclosure than its topic.")  # noqa: TRY301
         except (FormatError, InternalError) as error:
             self._refuse(disclosure, assembly, asked, error.message)
@@ -462,8 +469,9 @@ class IncomingDisclosures:
         sizes = tuple(PartSize(part.size_bytes, part.sha256) for part in disclosed.manifest.parts)
         device, key = disclosed.manifest.device_key.id, asked.request.id
         holding = HeldDisclosure(device, key, _sum((assembly.manifest, *sizes)), len(sizes) + 1, live=True)
+        # An earlier attempt of this device may never end, and would count against its quota.
         for older in self._holdings.live(device, key):
-            if older != disclosure and self._share.take(older):  # another receiver ends what it has claimed
+            if older != disclosure and self._share.claim(older):  # another receiver ends what it has claimed
                 self._forget(older)
                 self._remember_unreadable(older)
         if reason := self._over_quota(disclosure, holding):
@@ -474,6 +482,7 @@ class IncomingDisclosures:
         if not self._has_room(disclosure, holding, asked.request.id):
             return
         self._holdings.put(disclosure, holding)
+        # Durable before any part is taken: after a restart the folder shows which request it answers.
         folder.adopt(asked.envelope)
         self._requests[disclosure] = asked
         assembly.expect(sizes)
@@ -492,7 +501,7 @@ class IncomingDisclosures:
                     self.damaged(request_id, error)
         return None
 
-    def _begin_relayed(self, disclosure: str, assembly: Assembly, asked: SentRequest) -> None:
+    def _begin_relayed(self, disclosure: str, assembly: UploadReceiver, asked: SentRequest) -> None:
         """Takes the parts of an answer that this requester cannot open."""
         folder, device = self._folder(disclosure), self._device_of(disclosure)
         if asked.withdrawn:
@@ -504,7 +513,7 @@ class IncomingDisclosures:
         parts = origin.parts if origin is not None else 1
         holding = HeldDisclosure(device, asked.request.id, self._limits.relayed_bytes, parts, live=True)
         for older in self._holdings.live(device, asked.request.id):
-            if older != disclosure and self._share.take(older):
+            if older != disclosure and self._share.claim(older):
                 self._forget(older)
                 self._remember_unreadable(older)
         if reason := self._over_quota(disclosure, holding):
@@ -521,7 +530,7 @@ class IncomingDisclosures:
         else:
             self._tell(self._news(ReceiverEventKind.BEGUN, disclosure, assembly))
 
-    def _finish_relayed(self, disclosure: str, assembly: Assembly, asked: SentRequest) -> None:
+    def _finish_relayed(self, disclosure: str, assembly: UploadReceiver, asked: SentRequest) -> None:
         """Ends an answer that this requester cannot open. All its parts have the announced hashes."""
         folder = self._folder(disclosure)
         size_bytes, parts = folder.parts_bytes(), len(folder.sealed())
@@ -534,7 +543,7 @@ class IncomingDisclosures:
         event = self._news(ReceiverEventKind.COMPLETE, disclosure, assembly)
         self._tell(replace(event, held_bytes=size_bytes, expected_bytes=size_bytes))
 
-    def _read_tip(self, disclosure: str, assembly: Assembly) -> None:
+    def _read_tip(self, disclosure: str, assembly: UploadReceiver) -> None:
         """Reads a complete part 0 of a tip. Drops a bad one silently, because its sender is unknown."""
         folder = self._folder(disclosure)
         try:
@@ -594,12 +603,12 @@ class IncomingDisclosures:
             return "Its doorbell has used up its share of the disk. Move old folders out of disclosures/."
         return ""
 
-    def _refuse_tip(self, disclosure: str, assembly: Assembly, reason: str) -> None:
+    def _refuse_tip(self, disclosure: str, assembly: UploadReceiver, reason: str) -> None:
         self._folder(disclosure).end(ReceiptState.REFUSED, reason, ended_ms=self._now_ms)
         self._holdings.ended(disclosure)
         assembly.refuse()
 
-    def _finish_tip(self, disclosure: str, assembly: Assembly) -> None:
+    def _finish_tip(self, disclosure: str, assembly: UploadReceiver) -> None:
         try:
             with unexpected_errors():
                 opened = open_tip(self._requester, disclosure)
@@ -647,7 +656,7 @@ class IncomingDisclosures:
                 return None
         return None
 
-    def _finish(self, disclosure: str, assembly: Assembly) -> None:
+    def _finish(self, disclosure: str, assembly: UploadReceiver) -> None:
         """Verifies and opens all parts once, after they have arrived."""
         if disclosure in self._tips:
             self._finish_tip(disclosure, assembly)
@@ -670,6 +679,7 @@ class IncomingDisclosures:
             KnownDoorbells(self._requester.notes).remember(
                 verification.disclosed.manifest, self._clock.now().utc_ns // NS_PER_S
             )
+        # Durable before the receipt says so, because the device sends nothing again after that receipt.
         folder.end(ReceiptState.COMPLETE, "", verification.unopened_ranges, self._now_ms, summary)
         self._holdings.ended(disclosure)
         assembly.complete()
@@ -678,11 +688,12 @@ class IncomingDisclosures:
         event = self._news(ReceiverEventKind.COMPLETE, disclosure, assembly)
         self._tell(replace(event, detail=detail, answer=summary, verification=verification))
 
-    def _refuse(self, disclosure: str, assembly: Assembly, asked: SentRequest, reason: str) -> None:
+    def _refuse(self, disclosure: str, assembly: UploadReceiver, asked: SentRequest, reason: str) -> None:
         folder = self._folder(disclosure)
         folder.adopt(asked.envelope)
         folder.end(ReceiptState.REFUSED, reason, ended_ms=self._now_ms)
         device, key = self._device_of(disclosure), asked.request.id
+        # A device that sends bad answers again and again must not fill the disk with refused ones.
         if self._holdings.of(device, key, but=disclosure).disclosures >= self._limits.per_device_and_request:
             self._not_kept.add(disclosure)
         self._holdings.ended(disclosure)
@@ -786,11 +797,11 @@ class IncomingDisclosures:
         self._unreadable[disclosure] = None
         _keep_newest(self._unreadable)
 
-    def _progress(self, disclosure: str, assembly: Assembly) -> None:
+    def _progress(self, disclosure: str, assembly: UploadReceiver) -> None:
         if disclosure in self._requests:
             self._tell(self._news(ReceiverEventKind.PROGRESS, disclosure, assembly))
 
-    def _news(self, kind: ReceiverEventKind, disclosure: str, assembly: Assembly) -> ReceiverEvent:
+    def _news(self, kind: ReceiverEventKind, disclosure: str, assembly: UploadReceiver) -> ReceiverEvent:
         request = self._requests[disclosure].request.id
         return ReceiverEvent(kind, disclosure, request, assembly.held_bytes, assembly.expected_bytes or 0)
 

@@ -68,6 +68,7 @@ def manifest_in(requester: Requester, answer: AnswerFolder) -> tuple[TipManifest
     manifest, items = read_tip(data, answer.disclosure)
     if manifest.device is not None:
         known = KnownDoorbells(requester.notes).find(parse_public_key(manifest.device).id)
+        # A forger of Ed25519 could make records of a known camera, and sign them with an own second key.
         if known is not None and known.enrolled.device_mldsa != _mldsa_of(manifest):
             raise OpenError("The owners of this doorbell signed another ML-DSA-44 key than the one in this tip.")
     return manifest, items

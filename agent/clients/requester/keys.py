@@ -141,6 +141,7 @@ def sign_certificate(signer: Signer, body: bytes) -> bytes:
 
 
 def _sign_only(form: re.Pattern[bytes], signer: Signer, data: bytes) -> bytes:
+    # The form is checked before the key is used. Otherwise bytes that begin like an envelope could be signed as a list.
     signature, key = signer.sign(data) if form.match(data) else b"", signer.public_key
     if not key.verifies(signature, data):
         raise ConfigurationError(

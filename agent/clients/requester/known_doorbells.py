@@ -177,6 +177,7 @@ class KnownDoorbells:
         chain = _longer(known, notice.enrolments)
         signer = read_statement(notice.stolen.encode()).key_id
         known = replace(known, enrolments=chain, stolen=notice)
+        # The notice brings its own lists. A former owner could leave out the later list that removed them.
         if signer not in known.enrolled.approver_keys:
             raise OpenError(
                 f"“{by}” is no longer an owner of the doorbell {known.id}, by a later list of its owners.",
@@ -222,6 +223,7 @@ def _name(device_id: str) -> str:
 def _longer(known: KnownDoorbell, shown: Sequence[str]) -> tuple[str, ...]:
     """Returns the longer of two chains, if the longer one begins with the other. Raises `OpenError` if they fork."""
     same = min(len(known.enrolments), len(shown))
+    # A thief with the device's key can begin another chain of owners, and cannot continue this one.
     if tuple(shown[:same]) != known.enrolments[:same]:
         raise OpenError(
             f"The doorbell {known.id} shows other owners than before.  One of the two lists is false: "
@@ -233,16 +235,14 @@ def _longer(known: KnownDoorbell, shown: Sequence[str]) -> tuple[str, ...]:
 
 
 def _require_in_force(known: KnownDoorbell, shown: int, approval: Approval) -> None:
-    """Raises unless the shown list was in force at the approval. An answer may arrive late, after the list was
-    replaced.
-
-    Otherwise a former owner could approve with the doorbell's key. They would now have to forge the time as well.
-    """
+    """Raises unless the shown list was in force at the approval."""
     if shown >= len(known.enrolments):
         return
     data = known.enrolments[shown].encode()
     signed = read_statement(data)  # verified when it was taken
     following = strictjson.decode(signed.payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
+    # An answer may arrive late, after its list was replaced. Without this check a former owner could approve with the
+    # doorbell's key. They now have to forge the time as well.
     if approval.owner_time_ms > following.owner_time_ms + _CLOCKS_DIFFER_MS:
         raise OpenError(
             "This answer was approved under a list of owners that was no longer in force.",

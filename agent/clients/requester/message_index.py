@@ -99,6 +99,7 @@ class RequestRegister:
 
     def with_reply_key(self, tag: str, now_s: int) -> list[str]:
         """Returns the request with that reply key if it may still be answered, and requests that cannot be read."""
+        # A request that could not be read has an empty reply, so it comes last.
         query = "SELECT id FROM message WHERE request = 1 AND reply IN (?, '') AND until_s >= ? ORDER BY reply DESC"
         return self._ids(query, tag, now_s)
 

@@ -145,12 +145,10 @@ def make_withdrawal(
 
 
 def make_deletion(requester: Requester, request_id: str, now_s: int) -> SignedMessage:
-    """Signs a statement that all answers to a request are deleted, with or without answers.
-
-    Deletes the request's reply key first: then the statement is true, and each remaining copy of an answer stays
-    sealed.
-    """
+    """Signs a statement that all answers to a request are deleted, with or without answers. Deletes its reply key."""
     asked = requester.sent_request(request_id)
+    # First: the statement is then true at each moment at which a door could read it, and each remaining copy of an
+    # answer stays sealed.
     asked.delete_reply_identity()
     request = asked.request
     deletion = Deletion(
@@ -204,6 +202,7 @@ def make_bulletin(
     except FormatError as error:
         raise RequestError(error.message, remedy=error.remedy) from error
     folder = f"{_BULLETINS}/{bulletin.id}"
+    # Listed before it is stored: a kill in between leaves a name without a message, which is skipped.
     requester.register.add_unsent(bulletin.id)
     requester.notes.make_folder(folder)
     for cell in cells:
@@ -298,7 +297,8 @@ def _queue_message(
 
 
 def _take_slots(requester: Requester, request: FootageRequest, until_s: int) -> None:
-    """Takes the slots before storing, so that each stored message can be published."""
+    """Takes the slots of a message that is still to be stored."""
+    # Before it is stored, so that each stored message can be published.
     for cell in cells_of(request.area):
         TopicSlots(requester.notes).take(SlotKind.REQUESTS, cell, request.id, until_s)
 

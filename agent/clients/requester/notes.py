@@ -110,6 +110,7 @@ class FolderNotes:
         self, name: str, change: Callable[[bytes | None], bytes], *, lock: str, limit_bytes: int, secret: bool = False
     ) -> None:
         path = self._root / lock
+        # A separate file, because `write` renames the note: a lock of the note would stay with its former bytes.
         with files.storage_errors(path), path.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             self.write(name, change(self.read(name, limit_bytes)), secret=secret)
@@ -140,6 +141,7 @@ class FolderNotes:
             for name, data in notes.items():
                 files.write(unfinished / name, data, secret=name in secrets)
             with files.storage_errors(path.parent):
+                # One rename shows all notes at once, so that a kill leaves all of them or none.
                 unfinished.rename(path)
                 files.sync_folder(path.parent)
         except DoorwardError:

@@ -125,6 +125,7 @@ def opened_answer(requester: Requester, disclosure: str, private: Path | None = 
         with ConfinedMedia() as media:
             yield OpenedAnswer(examine(requester, disclosure, keep), folder, media)
     finally:
+        # Also after an error or an interrupt: no opened picture may stay behind.
         shutil.rmtree(folder, ignore_errors=True)
 
 

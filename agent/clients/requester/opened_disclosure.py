@@ -104,8 +104,10 @@ def open_disclosure(
     try:
         with ConfinedMedia() as media:
             opened = _ClipBuilder(requester, making, now_s, zone, media).open(disclosure, credentials=credentials)
+        # `_require_ours` has seen that this program wrote it.
         shutil.rmtree(final, ignore_errors=True)
         with files.storage_errors(final):
+            # One rename: a reader never finds a folder with half of the evidence.
             making.rename(final)
             files.sync_folder(final.parent)
     finally:

@@ -157,9 +157,11 @@ class PackageKeeper:
         connections_before = self._connections - self._is_up
         try:
             is_there = not is_new and is_published(bus, self._root, package, timeout_s, self._on_event)
+            # Otherwise the broker sends each chunk back that is published now.
             bus.unsubscribe(trust_filter(self._root))
             chunks = 0
             if not is_there:
+                # A folder from a backup must not put an older list over a newer one: revoked keys would count again.
                 require_newest(self._name_key, package, retained_package(bus, self._root, timeout_s, self._on_event))
                 chunks = self._publish(bus, package, directory, timeout_s)
         except DoorwardError as error:

@@ -87,16 +87,16 @@ def publish_package(
 ) -> int:
     """Publishes the package and waits for the broker's answers. Returns the number of its chunks.
 
-    `directory`: the broker directory that its bundle names. It goes first, so that a reader of the package finds it.
-    `on_event` is told each event of the bus. `acknowledged`: by topic, the SHA-256 of what this broker took in earlier
-    attempts, which stays out of this one. Messages that it takes now are added. A broker that died since may have lost
-    them, so the caller looks afterwards.
+    `directory`: the broker directory that its bundle names. `on_event` is told each event of the bus. `acknowledged`:
+    by topic, the SHA-256 of what this broker took in earlier attempts, which stays out of this one. Messages that it
+    takes now are added. A broker that died since may have lost them, so the caller looks afterwards.
 
     Raises `FormatError` if it is too long, `ConfigurationError` if the broker refuses a slot, and `NetworkError` if it
     fails to answer in time.
     """
     chunks, ends_s = split_package(package), time.monotonic() + timeout_s
     known = {} if acknowledged is None else acknowledged
+    # The directory goes first, so that a reader of the package finds it.
     if directory is not None:
         pieces = dict(enumerate(split_directory(directory)))
         _publish(
@@ -152,9 +152,9 @@ def retained_package(
 ) -> bytes | None:
     """Returns the package that the broker retains for this root, or None if it has no whole one.
 
-    The caller verifies it. It asks for each slot, because some brokers give nothing for a wildcard. Raises as
-    `is_published` does.
+    The caller verifies it. Raises as `is_published` does.
     """
+    # Slot by slot, because some brokers give nothing for a wildcard.
     topics = [str(TrustTopic(root, slot)) for slot in range(TRUST_SLOTS)]
     reading = _RetainedReading(bus, root, timeout_s, on_event)
     return reading.joined(topics, JoinedChunks(TRUST_SLOTS, MAX_CHUNK_BYTES))
@@ -171,10 +171,7 @@ def retained_directory(
 
 
 def require_newest(name_key: TrustKey, package: bytes, retained: bytes | None) -> None:
-    """Raises `ConfigurationError` if a doorbell that has the `retained` package of the broker would refuse `package`.
-
-    A retained package that the root's keys did not sign counts for nothing.
-    """
+    """Raises `ConfigurationError` if a doorbell with the `retained` package of the broker would refuse `package`."""
     if retained is None or retained == package:
         return
     chosen = TrustStore().with_root(name_key)
@@ -368,6 +365,7 @@ def _publish(
                 in_flight.discard(slot)
                 has_lost = True
             case BusDisconnected(error=error):
+                # Only an end while a message waited counts: it is the sign of a broker that hangs up at this message.
                 fault, cut_off, has_lost = str(error), cut_off + (has_lost or bool(in_flight)), False
         if waiting and time.monotonic() > ends_s:
             raise _not_taken(fault, cut_off, waiting[min(waiting)][0])

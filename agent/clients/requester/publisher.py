@@ -250,6 +250,7 @@ def _put(
 ) -> None:
     """Queues one message for each cell. The request counts as published with the last cell's acknowledgement."""
     missing, lacking = set(signed.topics), set[str]()
+    # A message that ends within seconds still gets a minute, so that a broker can deliver it.
     expiry_s = max(signed.not_after_s - now_s, _SHORTEST_EXPIRY_S)
     for place, topic in enumerate(signed.topics):
 
@@ -299,6 +300,7 @@ def connection_lock(
     path = requester.folder / "connection.lock"
     with files.storage_errors(path), path.open("a+b", buffering=0) as lock:
         deadline, ends = time.monotonic() + wait_s, stop or threading.Event()
+        # The lock alone excludes. The words in the file only tell a waiting process which kind of holder it waits for.
         while not _locked(lock):
             lock.seek(0)
             if lock.read(16) == LockHolder.SERVICE.value or time.monotonic() >= deadline or ends.is_set():

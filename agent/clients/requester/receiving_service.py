@@ -151,6 +151,7 @@ class DisclosureReceiver:
 
         Raises `NetworkError` if other receivers may have taken over what this one had claimed.
         """
+        # First: if the session with the database has died, another receiver may work on these uploads already.
         self._requester.claims.check()
         self._look()
         self._outgoing.pump()
@@ -316,7 +317,7 @@ class DisclosureReceiver:
             self._answered(len(self._complete))
 
     def _look(self) -> None:
-        """Runs once a second, because another process may have signed a request."""
+        """Runs once a second."""
         now_ns = self._clock.now().boot_ns
         if now_ns - self._looked_ns < _LOOK_FOR_REQUESTS_NS:
             return
@@ -329,7 +330,8 @@ class DisclosureReceiver:
         if now_ns - self._root_looked_ns >= _LOOK_FOR_ROOT_NS:
             self._root_looked_ns = now_ns
             self._look_for_root()
-        if not self._share.shared or (self._connected and self._requester.claims.lead("publish")):
+        # Another process may have signed a request, for example the page of a desk.
+        if not self._share.shared or (self._connected and self._requester.claims.claim_duty("publish")):
             self._publish_requests(now_ns)
 
     def _publish_requests(self, now_ns: int) -> None:

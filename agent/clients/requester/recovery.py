@@ -134,6 +134,7 @@ def _opened(requester: Requester, data: bytes, tag: str, now_s: int) -> tuple[Se
     """Returns the request that this part 0 answers, and what it says. Raises `DoorwardError` without one."""
     is_relayed = is_deleted = False
     for request_id in requester.register.with_reply_key(tag, now_s):
+        # Requests that the index cannot read are among these. The reason is told only if none opens it.
         if requester.is_relayed(request_id):
             is_relayed = True
             continue
@@ -180,6 +181,7 @@ def _list(answer: AnswerFolder, device: str, parts: int, first: bytes, at_ms: in
             v=1, device=device, parts=parts, size_bytes=size.size_bytes, sha256=size.sha256, begun_ms=at_ms
         )
     )
+    # All parts are in the store, so the folder in which a receiver would assemble them goes.
     answer.leave()
 
 

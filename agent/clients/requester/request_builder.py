@@ -107,9 +107,10 @@ def require_within_limits(
     """Raises `RequestError` if each device would refuse `request`, whatever its owner thinks.
 
     `bounds`: the hard limits, tightened by the root's limits for this requester if they are known. `asked`: all earlier
-    requests. Requests about separate areas concern other doors and do not count. The limit on one *time* is left to the
-    doors, because overlapping areas share only some of their doors.
+    requests.
     """
+    # Requests about separate areas concern other doors, so they do not count. The limit on one time is left to the
+    # doors, because overlapping areas share only some of them.
     same = [each for each in asked if each.case == request.case and each.area.bounds.touches(request.area.bounds)]
     over = limits.check(request, bounds, now_s, limits.EarlierRequests(for_case=len(same)))
     if over is not None:
@@ -177,6 +178,7 @@ def parse_around(text: str) -> tuple[str, ...]:
             remedy=f"Write latitude, longitude and 1 to {_FURTHEST_KM} kilometres: 52.3702,4.8952,20.",
         )
     high = km / _KM_PER_DEGREE
+    # Measured at the edge towards the pole, where a degree of longitude is shortest.
     wide = high / math.cos(math.radians(abs(lat) + high))
     steps = [-1.0, *(step / _STEPS for step in range(1 - _STEPS, _STEPS)), 1.0]
     places = ((lat + high * north, (lon + wide * east + 180) % 360 - 180) for north in steps for east in steps)
@@ -194,6 +196,7 @@ def read_polygon(path: Path) -> Polygon:
         raise ConfigurationError(f"{path} is not UTF-8 text.", remedy="Save it as UTF-8.") from error
     try:
         vertices = _geojson(path, text) if text.lstrip().startswith("{") else _lines(path, text)
+        # RFC 7946 §3.1.6 repeats the first position at the end. Our outline has each corner once.
         if len(vertices) > 1 and vertices[0] == vertices[-1]:
             vertices.pop()
         return _polygon(vertices)

@@ -76,8 +76,9 @@ class PublicationMonitor:
                 self._due_ns[source] = max(self._due_ns[source], now_ns + _QUIET_NS)
 
     def to_ask(self, now_ns: int) -> list[str]:
-        """Returns the brokers to subscribe at now. Each then delivers its retained messages. The others must not
-        deliver again: with brokers that come and go every few seconds, no answer would ever end."""
+        """Returns the brokers to subscribe at now. Each then delivers its retained messages."""
+        # The other brokers must not deliver again: with brokers that come and go every few seconds, no answer would
+        # ever end.
         late = [source for source, at_ns in self._again_ns.items() if at_ns <= now_ns]
         for source in late:
             self._forget(source)

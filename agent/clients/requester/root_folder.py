@@ -136,6 +136,7 @@ class RootFolder:
         if directory is not None:
             files.write(self.directory_path(listed.version), directory)
         bundle, sections = listed.in_sections(self.name_key.id, issued_s)
+        # Before the payload: a signer who finds that also finds the sections that it names.
         self.write_sections(bundle.version, sections)
         return self._write(bundle)
 
@@ -346,6 +347,7 @@ class RootFolder:
             )
         )
         try:
+            # As a doorbell does it: a package that doorbells would refuse must not replace a good one on the brokers.
             TrustStore().with_root(self.name_key).accept(package, now_s)
         except (FormatError, OpenError, RequestError) as error:
             raise ConfigurationError(

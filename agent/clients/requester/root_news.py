@@ -66,6 +66,7 @@ class JoinedChunks:
         except FormatError:
             return None
         sha256, count, piece = chunk.sha256, chunk.count, chunk.piece
+        # Bounds the memory that a hostile broker can fill with chunks of one hash.
         if not slot < count <= self._slots or len(piece) > self._most_bytes:
             return None
         chunks = self._held.setdefault(sha256, {})
@@ -77,6 +78,7 @@ class JoinedChunks:
             return None
         del self._held[sha256]
         whole = b"".join(chunks[number] for number in range(count))
+        # A broker may mix chunks of several packages under one hash.
         return whole if hashlib.sha256(whole).hexdigest() == sha256 else None
 
 
@@ -141,6 +143,7 @@ class RootNews:
 
         Raises `DoorwardError` if the root's news is refused: nothing is stored then.
         """
+        # Messages of the root before may still be on their way.
         if topic.root != self._root:
             return StoredNews.NOTHING
         sent = self._sources.setdefault(source, _Source())

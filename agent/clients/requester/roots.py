@@ -88,6 +88,7 @@ class KnownRoots:
         regions = entries[-1].regions
         bundle = with_sections(bundle, lambda cells: any(cells.touches(region) for region in regions))
         self._notes.make_folder(folder)
+        # The key before the bundle, which cannot be verified without it.
         self._notes.write(f"{folder}/root.pub", f"{key.text}\n".encode("ascii"))
         self._store_both(key, bundle, directory, verified)
         return entries[-1]
@@ -161,9 +162,12 @@ class KnownRoots:
         folder = f"{_FOLDER}/{key.id}"
 
         def replaced(_before: bytes | None) -> bytes:
+            # Verified again under the lock: another worker may have stored a newer list since the first look.
             bundles = (self._store(key).bundles.get(key.id), verified().bundles[key.id])
             if directory is not None:
+                # Before the bundle that names it, which is written at the end.
                 self._notes.write(f"{folder}/{_directory_name(directory_sha256(directory))}", directory)
+            # A reader of the bundle before still needs its directory.
             used = {_directory_name(each.directory_sha256) for each in bundles if each and each.directory_sha256}
             for name in self._notes.names(folder):
                 if _DIRECTORY.fullmatch(name) and name not in used:

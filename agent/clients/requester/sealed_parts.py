@@ -93,8 +93,11 @@ class FolderParts:
             with source.open("rb") as data:
                 os.fsync(data.fileno())
             if files.is_there(path):
+                # Another receiver may have put the same part. Other bytes under its name would change what a receipt
+                # has named.
                 require_same(sha256_of(path), sha256_of(source), path)
             source.rename(path)
+            # The rename is durable only now. A receipt may name the part afterwards.
             files.sync_folder(folder)
 
     def pieces(self, disclosure: str, number: int) -> Iterator[bytes]:

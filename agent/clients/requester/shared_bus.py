@@ -90,6 +90,7 @@ class SharedBus:
     def port(self, *, uploads: bool = False) -> BusShare:
         """Returns a new share, which hears at once of the brokers that are connected. `uploads`: it takes them."""
         made = BusShare(self, uploads=uploads)
+        # Events are given out under the same lock, or the share would miss a broker that comes at this moment.
         with self._lock:
             self._shares = (*self._shares, made)
             for news in self._up.values():

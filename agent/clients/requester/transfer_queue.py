@@ -29,6 +29,7 @@ class UploadScheduler:
     def may_begin(self, disclosure: str, now_ns: int) -> bool:
         """Returns True if it has a turn now. Otherwise it waits."""
         first = next(iter(self._waiting), disclosure)
+        # Only the first in line begins. Otherwise a device that asks more often would overtake the others.
         if disclosure in self._moved_ns or (first == disclosure and self._going(now_ns) < self._at_once):
             self._waiting.pop(disclosure, None)
             self._moved_ns[disclosure] = now_ns

@@ -82,25 +82,25 @@ _FORMS: Final = {
 _RECIPIENT_LIMIT_BYTES: Final = 8192
 
 
-class _YamlForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of the tables in the file."""
 
 
-class _Rectangle(_YamlForm, frozen=True, forbid_unknown_fields=True):
+class _Rectangle(_TomlTable, frozen=True, forbid_unknown_fields=True):
     south: Annotated[float, msgspec.Meta(ge=-90, le=90)]
     west: Annotated[float, msgspec.Meta(ge=-180, le=180)]
     north: Annotated[float, msgspec.Meta(ge=-90, le=90)]
     east: Annotated[float, msgspec.Meta(ge=-180, le=180)]
 
 
-class _Key(_YamlForm, frozen=True, forbid_unknown_fields=True):
+class _Key(_TomlTable, frozen=True, forbid_unknown_fields=True):
     key: KeyText
     from_: Any = msgspec.field(name="from")
     until: Any
     revoked: bool = False
 
 
-class _Requester(_YamlForm, frozen=True, forbid_unknown_fields=True):
+class _Requester(_TomlTable, frozen=True, forbid_unknown_fields=True):
     id: RequesterId
     name: str
     kind: Kind
@@ -110,13 +110,13 @@ class _Requester(_YamlForm, frozen=True, forbid_unknown_fields=True):
     tips: str | None = None
 
 
-class _Broker(_YamlForm, frozen=True, forbid_unknown_fields=True):
+class _Broker(_TomlTable, frozen=True, forbid_unknown_fields=True):
     host: HostText
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
     areas: Annotated[tuple[_Rectangle, ...], msgspec.Meta(min_length=1, max_length=MAX_RANGES)]
 
 
-class _List(_YamlForm, frozen=True, forbid_unknown_fields=True):
+class _List(_TomlTable, frozen=True, forbid_unknown_fields=True):
     version: Annotated[int, msgspec.Meta(ge=1)]
     requesters: tuple[_Requester, ...] = ()
     brokers: Annotated[tuple[_Broker, ...], msgspec.Meta(max_length=MAX_BROKERS)] = ()
@@ -311,8 +311,10 @@ def _key(source: Path, places: Places, here: KeyPath, form: _Key) -> RequesterKe
 
 def _seconds(source: Path, places: Places, key: KeyPath, value: Any, *, end_of_day: bool) -> int:
     match value:
+        # A time without an offset would depend on the zone of the machine that reads the file.
         case datetime.datetime() if value.tzinfo is not None:
             return int(value.timestamp())
+        # Python's datetime is a date, too.
         case datetime.date() if not isinstance(value, datetime.datetime):
             day = datetime.datetime.combine(value, datetime.time(), datetime.UTC)
             return int(day.timestamp()) + (86_399 if end_of_day else 0)
@@ -327,6 +329,7 @@ def _require_distinct(source: Path, places: Places, entries: tuple[RequesterEntr
     """Raises if a value that must be unique in the bundle occurs twice. The error names the line of the second one."""
     seen: dict[tuple[str, str], int] = {}
     for number, entry in enumerate(entries):
+        # Owners read the name, and two names that differ in capitals only look alike.
         marks = [("id", entry.id), ("name", entry.name.casefold()), *(("keys", key.key) for key in entry.keys)]
         for field, value in marks:
             if seen.setdefault((field, value), number) != number or marks.count((field, value)) > 1:

@@ -32,11 +32,11 @@ class UploadShare:
     def subscribe(self) -> None:
         self._bus.subscribe(f"{self._uploads}/+/+/init" if self.shared else f"{self._uploads}/#")
 
-    def take(self, disclosure: str, device: str = "") -> bool:
+    def claim(self, disclosure: str, device: str = "") -> bool:
         """Returns True if the upload is this receiver's. With `device`, its data comes from now on."""
         if disclosure in self._devices or not self.shared:
             return True
-        if not self._claims.take(disclosure):
+        if not self._claims.claim(disclosure):
             return False
         if device:
             if device not in self._devices.values():

@@ -193,6 +193,7 @@ def _arrived(
 
 
 def _opened_manifest(data: bytes, asked: SentRequest, identity: HybridIdentity, words: _CheckLog) -> bytes:
+    # The owner sealed the answer to the key in the request. Another key in the folder says nothing about it.
     if str(identity.recipient()) != asked.request.reply:
         raise OpenError("The identity stored for this request differs from the one it names.")
     opened = open_bytes(data, [identity])
@@ -241,6 +242,7 @@ def _device_signed(
     found: _VerificationState, origin: DisclosureOrigin, disclosure: str, words: _CheckLog
 ) -> DisclosureManifest:
     manifest = reading.read_device_manifest(found.statements)
+    # Both came with the topic, which a broker can change: it has no signature.
     if manifest.disclosure != disclosure or manifest.device_key.id != origin.device:
         raise FormatError("The manifest names another disclosure.")
     words.said = (

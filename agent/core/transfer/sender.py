@@ -159,16 +159,16 @@ class UploadSender:
             case PublishAcknowledged(heard=heard):
                 self._acknowledged(send, heard, now)
             case PublishRefused(code=code):
-                self._again(send)
+                self._requeue(send)
                 if code == _TOO_LARGE and self.chunk_bytes > SMALLEST_CHUNK_BYTES:
                     self._chunk_bytes = self.chunk_bytes
                     self._shrink()
                     # The broker refuses packets of this size, so larger chunks are not tried again.
                     self._wanted_chunk = self._chunk_bytes
                 else:
-                    self._hold(now)
+                    self._pause_sending(now)
             case PublishLost():
-                self._again(send)
+                self._requeue(send)
 
     def put_back(self, token: int) -> None:
         """Takes back a send that the bus refused, and offers it again."""
@@ -176,7 +176,7 @@ class UploadSender:
         if isinstance(send, SendAbort | ClearInit):
             self._queue.appendleft(send)
         elif send is not None:
-            self._again(send)
+            self._requeue(send)
 
     def receipt(self, held: TransferProgress, now: BootNs) -> None:
         """Handles a receipt. The caller has checked its signature, requester, disclosure and sequence.
@@ -193,7 +193,7 @@ class UploadSender:
                 self._held = set(range(len(self._parts)))
                 self._end(TransferOutcome.DELIVERED)
         else:
-            self._learn(held, now)
+            self._on_partial_receipt(held, now)
 
     def stop(self) -> None:
         """Stops after a revocation, withdrawal or expiry: all further chunks stay here. Idempotent."""
@@ -231,24 +231,24 @@ class UploadSender:
         if self._asked or self._in_flight:
             return None  # in the middle of traffic the answer would be out of date
         self._asked = True
-        self._pause(now)
+        self._schedule_question(now)
         self._question += 1
         return self._send(SendInit(self._new_token(), len(self._parts), self._parts[0], self._question))
 
-    def _hold(self, now: BootNs) -> None:
+    def _pause_sending(self, now: BootNs) -> None:
         """Pauses sending until a receipt comes, or it is time to ask again."""
         if self._state is _SenderState.ASKING and self._asked and self._ask_again_ns is not None:
             return  # a window of refused chunks is one refusal, and must not double the pause for each of them
         if self._state is not _SenderState.ENDED:
             self._state = _SenderState.ASKING
             self._asked = True
-            self._pause(now)
+            self._schedule_question(now)
 
-    def _pause(self, now: BootNs) -> None:
+    def _schedule_question(self, now: BootNs) -> None:
         self._ask_again_ns = BootNs(now + self._patience_ns)
         self._patience_ns = min(self._patience_ns * 2, LONGEST_ASK_NS)
 
-    def _learn(self, held: TransferProgress, now: BootNs) -> None:
+    def _on_partial_receipt(self, held: TransferProgress, now: BootNs) -> None:
         stored = {part for first, last in held.stored for part in range(first, min(last + 1, len(self._parts)))}
         if self._state is _SenderState.ASKING:
             self._held |= stored
@@ -288,20 +288,20 @@ class UploadSender:
             return None
         spans = self._pending[part]
         if not spans:
-            if self._flying(part):
-                return self._next_part_chunk(part)
+            if self._is_in_flight(part):
+                return self._chunk_of_later_part(part)
             del self._pending[part]
             return self._send(SendFin(self._new_token(), part, self._parts[part]))
-        return self._chunk(part)
+        return self._next_chunk(part)
 
-    def _next_part_chunk(self, part: int) -> SenderEffect | None:
+    def _chunk_of_later_part(self, part: int) -> SenderEffect | None:
         """Returns a chunk of the next part. It may follow while the last chunks of the part before are on their way."""
         later = next((other for other, spans in self._pending.items() if other > part and spans), None)
         if later is None or not self._may_send(later):
             return None
-        return self._chunk(later)
+        return self._next_chunk(later)
 
-    def _chunk(self, part: int) -> SenderEffect | None:
+    def _next_chunk(self, part: int) -> SenderEffect | None:
         if len(self._in_flight) >= self._window:
             return None  # the bus would refuse, after the bytes were read and hashed in vain
         start, end = self._pending[part].first(self.chunk_bytes)
@@ -323,7 +323,7 @@ class UploadSender:
         # Footage waits until the requester holds the manifest and so knows what the parts are.
         return part == 0 or 0 in self._held
 
-    def _flying(self, part: int) -> bool:
+    def _is_in_flight(self, part: int) -> bool:
         return any(isinstance(send, SendChunk) and send.part == part for send in self._in_flight.values())
 
     def _acknowledged(self, send: Send, heard: bool, now: BootNs) -> None:
@@ -333,9 +333,10 @@ class UploadSender:
                 self._smooth = 0
                 self._chunk_bytes = min(self._wanted_chunk, self._chunk_bytes * 2)
         if not heard and isinstance(send, SendChunk | SendFin):
-            self._hold(now)  # the requester is away: the retained init waits for it, and the sender for its receipt
+            # The requester is away: the retained init waits for it, and this sender for its receipt.
+            self._pause_sending(now)
 
-    def _again(self, send: Send) -> None:
+    def _requeue(self, send: Send) -> None:
         match send:
             case SendChunk(_, part, offset, length):
                 if part not in self._held and self._state is not _SenderState.ENDED:

@@ -59,6 +59,7 @@ def has_knock(hello: bytes, secret: bytes) -> bool:
     return (
         len(hello) == _HELLO_BYTES
         and hello.startswith(_HELLO_HEAD)
+        # In constant time, or the time of an answer would tell how many bytes of a guess are right.
         and hmac.compare_digest(knock, knock_of(secret, start))
     )
 
@@ -121,6 +122,7 @@ class DeviceHandshake:
         start = _ANSWER_HEAD + own.public_key().public_bytes_raw() + ciphertext
         transcript = device_transcript(hello, start)
         self._keys = keys = HandshakeKeys.of(mlkem, _exchange(own, theirs), transcript)
+        # Sealed, because a signature in clear would show a listener which doorbell answers.
         plain = sign(pae(_SIGNED_BY[DEVICE], transcript)) + mac(keys.mac_of(DEVICE), device.raw + transcript)
         sealed = ChaCha20Poly1305(keys.seal_of(DEVICE)).encrypt(_NONCE, plain, None)
         self._transcript = client_transcript(transcript, sealed)

@@ -105,6 +105,7 @@ class _Direction:
         ahead = counter // _GENERATION_RECORDS - self._generation
         if ahead > 1:
             return None  # more than a window of records is missing
+        # Derived and forgotten: only an authentic record may move this direction to the next key.
         cipher = self._cipher if ahead == 0 else _cipher(derive(self._secret, b"next"))
         try:
             return cipher.decrypt(_nonce(counter), frame[_HEAD.size :], frame[: _HEAD.size])
@@ -172,6 +173,7 @@ class LinkSession:
         """Returns the next frame to send, or None if nothing waits or the other end has to acknowledge first."""
         if self.ended is not None:
             return None
+        # First, because two ends with full windows would otherwise wait for each other.
         if self._must_acknowledge:
             self._must_acknowledge = False
             return self._record(bytes((_Kind.ACKNOWLEDGE,)) + _COUNTER.pack(self._incoming.counter))
@@ -190,9 +192,11 @@ class LinkSession:
         if self.ended is not None or len(frame) not in _CLASSES or frame[0] != _RECORD:
             return None
         _record, counter = _HEAD.unpack_from(frame)
+        # Ignored, so that a relay cannot end a session with an old frame or with bytes of its choice.
         if counter < self._incoming.counter or (plain := self._incoming.open(frame, counter)) is None:
             return None
         content = _unpadded(plain)
+        # Authentic and ahead of its turn, so the carrier has lost or held back a record.
         if counter > self._incoming.counter or content is None:
             return self._end(EndReason.CUT)
         self._incoming.counter += 1
@@ -230,7 +234,7 @@ class LinkSession:
             self._must_acknowledge = True
 
     def _next_data(self) -> bytes:
-        """Takes a record of each stream in turn, so that a short answer passes a long one."""
+        """Takes a record of each stream in turn."""
         stream, waiting = self._streams.popitem(last=False)
         data, last, fine = waiting.popleft()
         most = _FINE_DATA if fine and len(data) <= _MOST_FINE * _FINE_DATA else _MOST_DATA
@@ -238,6 +242,7 @@ class LinkSession:
         if rest:
             waiting.appendleft((rest, last, fine))
         if waiting:
+            # To the end of the line, so that a short answer passes a long one.
             self._streams[stream] = waiting
         self._queued -= len(piece)
         kind = _Kind.LAST if last and not rest else _Kind.DATA
@@ -248,6 +253,7 @@ class LinkSession:
 
     def _record(self, content: bytes) -> bytes:
         needed = _SIZE.size + len(content)
+        # One of four lengths, so that a carrier learns a class of sizes and not the size.
         room = next(size for each in _CLASSES if (size := each - _HEAD.size - _TAG_BYTES) >= needed)
         return self._outgoing.seal(_SIZE.pack(len(content)) + content + bytes(room - needed))
 

@@ -227,7 +227,7 @@ def test_the_report_lists_each_redaction_with_its_time_and_place(page: str) -> N
 ASIDES = {
     CheckKind.ARRIVED: "Counts the parts and compares the first with its announced hash.",
     CheckKind.SEALED: "Only the holder of that key could read it. Broker and network could not.",
-    CheckKind.DEVICE: "An Ed25519 signature over every byte of the list.",
+    CheckKind.DEVICE: "An Ed25519 and an ML-DSA-44 signature, each over every byte of the list.",
     CheckKind.ANSWERS: "An answer to one request cannot be passed off as an answer to another.",
     CheckKind.OWNERS: "Only their approval counts. The list does not say which household it is.",
     CheckKind.APPROVAL: "It depends on the list of owners above: see there for the evidence.",

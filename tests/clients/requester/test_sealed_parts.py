@@ -157,6 +157,6 @@ def test_a_note_is_read_by_its_name_for_a_copy(answer: AnswerFolder) -> None:
 
 def test_the_only_receiver_has_each_upload_and_each_duty() -> None:
     claims = SoleReceiver()
-    assert claims.take(ONE)
-    assert claims.lead("publish")
+    assert claims.claim(ONE)
+    assert claims.claim_duty("publish")
     assert not claims.shared

@@ -35,11 +35,11 @@ class TableClaims(SoleReceiver):
     def __init__(self, ledger: Ledger, name: str) -> None:
         self._ledger, self._name = ledger, name
 
-    def take(self, disclosure: str) -> bool:
+    def claim(self, disclosure: str) -> bool:
         return self._ledger.of.setdefault(disclosure, self._name) == self._name
 
-    def lead(self, duty: str) -> bool:
-        return self.take(duty)
+    def claim_duty(self, duty: str) -> bool:
+        return self.claim(duty)
 
     def release(self, disclosure: str) -> None:
         if self._ledger.of.get(disclosure) == self._name:

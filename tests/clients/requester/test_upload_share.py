@@ -35,7 +35,7 @@ class SharedClaims(SoleReceiver):
         self.taken: list[str] = []
         self.released: list[str] = []
 
-    def take(self, disclosure: str) -> bool:
+    def claim(self, disclosure: str) -> bool:
         self.taken.append(disclosure)
         return disclosure not in self.foreign
 
@@ -57,7 +57,7 @@ def test_the_only_receiver_hears_all_uploads_and_each_is_its_own(bus: Filters) -
     share.subscribe()
     assert bus.now == [ALL]
     assert not share.shared
-    assert share.take("one", "door")
+    assert share.claim("one", "door")
     share.leave("one")
     assert bus.now == [ALL], "it goes on to hear all"
 
@@ -68,19 +68,19 @@ def test_one_of_several_hears_inits_and_the_data_of_the_doors_that_it_claimed(bu
     share.subscribe()
     assert share.shared
     assert bus.now == [INITS]
-    assert share.take("one", "door a")
-    assert not share.take("foreign", "door b")
+    assert share.claim("one", "door a")
+    assert not share.claim("foreign", "door b")
     assert bus.now == [INITS, data_of("door a")]
-    assert share.take("one", "door a")
+    assert share.claim("one", "door a")
     assert claims.taken == ["one", "foreign"], "what is its own is not claimed again"
 
 
 def test_an_upload_that_is_claimed_without_its_door_brings_data_once_the_door_is_known(bus: Filters) -> None:
     """A receiver that starts again claims what it had before a door tells of itself."""
     share = UploadShare(SharedClaims(set()), bus, REQUESTER)  # type: ignore[arg-type]
-    assert share.take("one")
+    assert share.claim("one")
     assert bus.now == []
-    assert share.take("one", "door a")
+    assert share.claim("one", "door a")
     assert bus.now == [data_of("door a")]
 
 
@@ -88,7 +88,7 @@ def test_a_door_is_heard_until_the_last_of_its_uploads_is_left(bus: Filters) -> 
     claims = SharedClaims(set())
     share = UploadShare(claims, bus, REQUESTER)  # type: ignore[arg-type]
     for disclosure in ("one", "two"):
-        assert share.take(disclosure, "door a")
+        assert share.claim(disclosure, "door a")
     assert bus.now == [data_of("door a")]
     share.leave("one")
     assert bus.now == [data_of("door a")]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import RequestError
-from desk.asking.states import ENDED, Actor, Progress, State, Step, allowed_steps, fingerprint, take
+from desk.asking.states import ENDED, Actor, Progress, State, Step, allowed_steps, fingerprint, take_step
 from desk.people.roles import Role
 
 ANN, BEA, CAS = 1, 2, 3
@@ -18,51 +18,51 @@ SIGNED = frozenset({State.SIGNED, State.PUBLISHED, State.EXPIRED, State.DELETED}
 
 
 def submitted(by: int = ANN, content: str = "words") -> Progress:
-    return take(Progress(State.DRAFT, by), Step.SUBMIT, Actor(by, ASKER), two_person_rule=True, content=content)
+    return take_step(Progress(State.DRAFT, by), Step.SUBMIT, Actor(by, ASKER), two_person_rule=True, content=content)
 
 
 def test_a_second_person_with_the_role_approves_and_the_desk_signs_and_publishes() -> None:
-    approved = take(submitted(), Step.APPROVE, Actor(BEA, SUPERVISOR), two_person_rule=True, content="words")
+    approved = take_step(submitted(), Step.APPROVE, Actor(BEA, SUPERVISOR), two_person_rule=True, content="words")
     assert approved.approver == BEA
-    signed = take(approved, Step.SIGN, DESK, two_person_rule=True)
-    assert take(signed, Step.PUBLISH, DESK, two_person_rule=True).state is State.PUBLISHED
+    signed = take_step(approved, Step.SIGN, DESK, two_person_rule=True)
+    assert take_step(signed, Step.PUBLISH, DESK, two_person_rule=True).state is State.PUBLISHED
 
 
 def test_the_author_cannot_approve_even_as_a_supervisor() -> None:
     both = ASKER | SUPERVISOR
     with pytest.raises(RequestError, match="second person"):
-        take(submitted(), Step.APPROVE, Actor(ANN, both), two_person_rule=True, content="words")
+        take_step(submitted(), Step.APPROVE, Actor(ANN, both), two_person_rule=True, content="words")
     assert Step.APPROVE not in allowed_steps(submitted(), Actor(ANN, both), two_person_rule=True)
 
 
 def test_a_colleague_without_the_role_cannot_approve() -> None:
     with pytest.raises(RequestError, match="supervisor"):
-        take(submitted(), Step.APPROVE, Actor(BEA, ASKER), two_person_rule=True, content="words")
+        take_step(submitted(), Step.APPROVE, Actor(BEA, ASKER), two_person_rule=True, content="words")
 
 
 def test_without_the_rule_the_author_approves_alone() -> None:
-    approved = take(submitted(), Step.APPROVE, Actor(ANN, ASKER), two_person_rule=False, content="words")
+    approved = take_step(submitted(), Step.APPROVE, Actor(ANN, ASKER), two_person_rule=False, content="words")
     assert approved.state is State.APPROVED
 
 
 def test_what_its_author_approved_without_the_rule_is_not_signed_under_the_rule() -> None:
     both = Actor(ANN, ASKER | SUPERVISOR)
-    approved = take(submitted(), Step.APPROVE, both, two_person_rule=False, content="words")
+    approved = take_step(submitted(), Step.APPROVE, both, two_person_rule=False, content="words")
     with pytest.raises(RequestError, match="author approved"):
-        take(approved, Step.SIGN, DESK, two_person_rule=True)
-    assert take(approved, Step.SIGN, DESK, two_person_rule=False).state is State.SIGNED
+        take_step(approved, Step.SIGN, DESK, two_person_rule=True)
+    assert take_step(approved, Step.SIGN, DESK, two_person_rule=False).state is State.SIGNED
 
 
 def test_words_that_changed_since_they_were_shown_cannot_be_approved() -> None:
     with pytest.raises(RequestError, match="changed since"):
-        take(submitted(), Step.APPROVE, Actor(BEA, SUPERVISOR), two_person_rule=True, content="other words")
+        take_step(submitted(), Step.APPROVE, Actor(BEA, SUPERVISOR), two_person_rule=True, content="other words")
 
 
 def test_a_supervisor_cannot_have_the_words_of_another_person_approved_by_that_person() -> None:
-    edited = take(Progress(State.DRAFT, ANN), Step.EDIT, Actor(BEA, SUPERVISOR), two_person_rule=True)
+    edited = take_step(Progress(State.DRAFT, ANN), Step.EDIT, Actor(BEA, SUPERVISOR), two_person_rule=True)
     assert edited.author == BEA
     with pytest.raises(RequestError, match="author"):
-        take(edited, Step.SUBMIT, Actor(ANN, ASKER), two_person_rule=True)
+        take_step(edited, Step.SUBMIT, Actor(ANN, ASKER), two_person_rule=True)
 
 
 def test_a_viewer_takes_no_step_and_a_person_none_of_the_desks() -> None:
@@ -93,7 +93,7 @@ def test_whatever_people_try_a_signed_request_was_seen_unchanged_by_a_second_per
     for step, actor, content in moves:
         before = progress
         try:
-            progress = take(progress, step, actor, two_person_rule=True, content=content)
+            progress = take_step(progress, step, actor, two_person_rule=True, content=content)
         except RequestError as error:
             refusals.append(str(error))
             continue

@@ -46,53 +46,54 @@ def worker(server: PostgresServer, tmp_path: Path) -> Iterator[Callable[[], Post
 
 def test_one_worker_has_an_upload_until_it_releases_it(worker: Callable[[], PostgresClaims]) -> None:
     first, second = worker(), worker()
-    assert first.take(ONE)
-    assert first.take(ONE)
-    assert not second.take(ONE)
-    assert second.take(OTHER)
+    assert first.claim(ONE)
+    assert first.claim(ONE)
+    assert not second.claim(ONE)
+    assert second.claim(OTHER)
     second.release(ONE)  # not its own
-    assert not second.take(ONE)
+    assert not second.claim(ONE)
     first.release(ONE)
     first.release(ONE)
-    assert second.take(ONE)
-    assert not first.take(ONE)
+    assert second.claim(ONE)
+    assert not first.claim(ONE)
 
 
 def test_each_duty_has_one_worker_and_passes_on_with_its_end(worker: Callable[[], PostgresClaims]) -> None:
     first, second = worker(), worker()
-    assert first.lead("publish")
-    assert first.lead("publish")
-    assert not second.lead("publish")
-    assert second.lead("retain")
-    assert first.take(ONE)
+    assert first.claim_duty("publish")
+    assert first.claim_duty("publish")
+    assert not second.claim_duty("publish")
+    assert second.claim_duty("retain")
+    assert first.claim(ONE)
     first.step_down()
-    assert second.lead("publish")
-    assert second.take(ONE)
+    assert second.claim_duty("publish")
+    assert second.claim(ONE)
     second.close()
-    until(lambda: first.lead("retain"), "the end of the other session")
-    assert first.take(ONE)
+    until(lambda: first.claim_duty("retain"), "the end of the other session")
+    assert first.claim(ONE)
 
 
 def test_two_organisations_claim_the_same_id_apart(
     server: PostgresServer, worker: Callable[..., PostgresClaims]
 ) -> None:
-    assert worker().take(ONE)
-    assert worker("another").take(ONE)
+    assert worker().claim(ONE)
+    assert worker("another").claim(ONE)
 
 
 def test_a_worker_that_loses_its_session_learns_it_and_gets_no_other(
     server: PostgresServer, worker: Callable[[], PostgresClaims]
 ) -> None:
     first, second = worker(), worker()
-    assert first.take(ONE)
+    assert first.claim(ONE)
     first.check()
     with psycopg.connect(server.address, autocommit=True) as connection:
         mine = f"SELECT pg_terminate_backend({first._session._connection.info.backend_pid})"  # type: ignore[union-attr]
         connection.execute(mine.encode())
-    until(lambda: second.take(ONE), "the lock of the ended session")
+    until(lambda: second.claim(ONE), "the lock of the ended session")
     with pytest.raises(NetworkError):
         first.check()
-    for act in (first.check, lambda: first.take(OTHER), lambda: first.lead("publish"), lambda: first.release(ONE)):
+    acts = (first.check, lambda: first.claim(OTHER), lambda: first.claim_duty("publish"), lambda: first.release(ONE))
+    for act in acts:
         with pytest.raises(NetworkError, match="claims of this worker"):
             act()
 
@@ -102,7 +103,7 @@ def test_a_restart_of_the_server_ends_all_claims(
     server: PostgresServer, worker: Callable[[], PostgresClaims], how: str
 ) -> None:
     first = worker()
-    assert first.take(ONE)
+    assert first.claim(ONE)
     server.kill()
     if how == "restart":
         server.start()
@@ -112,7 +113,7 @@ def test_a_restart_of_the_server_ends_all_claims(
         server.start()
     with pytest.raises(NetworkError, match="claims of this worker"):
         first.check()
-    assert worker().take(ONE)
+    assert worker().claim(ONE)
 
 
 def test_a_killed_process_loses_its_claims_at_once(
@@ -124,16 +125,16 @@ from pathlib import Path
 from desk.storage.postgres_claims import PostgresClaims
 from desk.storage.postgres_index import PostgresIndex
 claims = PostgresClaims(PostgresIndex({server.address!r}, "claimed", Path({str(tmp_path)!r}), (), session=True))
-print(claims.take({ONE!r}), flush=True)
+print(claims.claim({ONE!r}), flush=True)
 sys.stdin.read()
 """
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"True\n"
         second = worker()
-        assert not second.take(ONE)
+        assert not second.claim(ONE)
         os.kill(process.pid, signal.SIGKILL)
-        until(lambda: second.take(ONE), "the lock of the killed process")
+        until(lambda: second.claim(ONE), "the lock of the killed process")
 
 
 def test_a_receiver_whose_parts_lie_in_a_folder_leaves_no_session_behind(
@@ -176,8 +177,8 @@ def test_a_receiver_that_cannot_open_its_organisation_leaves_no_session_behind(m
 
 def test_the_only_receiver_has_everything() -> None:
     sole = SoleReceiver()
-    assert sole.take(ONE)
-    assert sole.lead("publish")
+    assert sole.claim(ONE)
+    assert sole.claim_duty("publish")
     sole.release(ONE)
     sole.step_down()
     sole.check()

@@ -280,10 +280,10 @@ def test_a_worker_whose_broker_is_gone_leaves_its_answers_to_one_that_is_connect
 def test_an_upload_that_falls_silent_is_left_to_others(agency: Agency, house: House) -> None:
     door = door_of(agency, house, agency.ask("1"))
     play(agency, [agency.a], door, until=lambda: bool(door.receipts))
-    assert not agency.b.claims.take(door.disclosure.id)
+    assert not agency.b.claims.claim(door.disclosure.id)
     agency.clock.boot_ns += seconds(301)
     agency.a.step()
-    assert agency.b.claims.take(door.disclosure.id)
+    assert agency.b.claims.claim(door.disclosure.id)
 
 
 # -- what one of them does ---------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ def receive(folder: Path, count: int | None, as_json: bool, **broker: Any) -> No
                 receiver.start()
                 while not (stop.is_set() or again.is_set()):
                     receiver.step(_STEP_S)
+            # The next receiver counts from zero.
             before = len(received)
     if as_json:
         emit_json({"complete": [{"disclosure": each.disclosure, "request": each.request} for each in received]})
