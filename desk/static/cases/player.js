@@ -144,6 +144,7 @@ class Tile {
     if (!video.seeking && Math.abs(video.currentTime - place) > (isPlaying ? DRIFT_S * rate : 0.01))
       video.currentTime = place;
     video.playbackRate = rate;
+    // A browser may refuse to play before a click. The next frame tries again.
     if (isPlaying && video.paused && place < end) video.play().catch(() => {});
     if (!isPlaying && !video.paused) video.pause();
   }
@@ -156,6 +157,7 @@ class Tile {
     this.video.removeAttribute("src");
     openFilm(clip.watch).then(
       ({ film }) => {
+        // A person may have gone to another clip while the desk opened this one.
         if (clip !== this.#clip) return;
         this.video.src = film;
         this.video.load();
@@ -248,6 +250,7 @@ class Player {
     this.button = /** @type {HTMLButtonElement} */ (root.querySelector("[data-play]"));
     this.speed = /** @type {HTMLSelectElement} */ (root.querySelector("[data-speed]"));
     this.button.addEventListener("click", () => this.#toggle());
+    // Each opening is in the custody log, so a slider that is drawn over many clips opens none of them.
     this.slider.addEventListener("input", () => this.seek(Number(this.slider.value), false));
     this.slider.addEventListener("change", () => this.#settle());
     for (const step of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-step]"))) {
@@ -257,6 +260,7 @@ class Player {
       door.addEventListener("change", () => this.#choose(Number(door.dataset.door), door.checked));
     }
     this.axis = Axis.find((at) => this.seek(at, true));
+    // A hidden page gets no frames: its clock would stand still, and the films would play on.
     document.addEventListener("visibilitychange", () => document.hidden && this.#isPlaying && this.#toggle());
     this.#show(false);
   }
@@ -301,6 +305,7 @@ class Player {
     if (!this.#isPlaying) return;
     const passed = (now - this.#last) * Number(this.speed.value);
     this.#last = now;
+    // All doors wait for the slowest film, so that they show one time.
     if (!this.#visible().some((tile) => tile.isWaiting())) this.#at += Math.max(0, passed);
     if (!isFilmed(this.#doors(), this.#at) && !this.#isInGap())
       this.#at = nextFilm(this.#doors(), this.#at) ?? this.data.to;

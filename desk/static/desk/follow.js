@@ -43,6 +43,7 @@ class Follower {
   /** @param {number} seconds */
   wait(seconds) {
     clearTimeout(this.timer);
+    // A hidden page asks nothing. It looks at once when a person sees it again.
     if (!this.ended && !document.hidden) this.timer = setTimeout(() => this.look(), seconds * 1000);
   }
 
@@ -58,6 +59,7 @@ class Follower {
 
   async follow() {
     const { follow = "", state, content } = this.note.dataset;
+    // Not followed: a redirect leads to the page for signing in, which would look like an answer.
     const answer = await fetch(follow, { headers: { Accept: "application/json" }, redirect: "manual" });
     if (answer.type === "opaqueredirect" || answer.status === 403 || answer.status === 404) {
       this.ended = true; // signed out, or no longer allowed: the next click says so

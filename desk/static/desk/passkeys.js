@@ -41,6 +41,7 @@
       if (problem instanceof HTMLElement) problem.hidden = false;
       return;
     }
+    // This fires no "submit", so the listener below does not begin again.
     form.submit();
   }
 

@@ -1338,9 +1338,11 @@ def test_a_question_that_finds_no_place_again_costs_no_look_at_what_is_stored(
     answers = [house.disclose(asked) for _ in range(4)]
     assert [receiving.announce(each) for each in answers] == [True, True, False, False]
     told, looked = len(receiving.told), list[str]()
-    folder, take = receiving.incoming._folder, receiving.incoming._share.claim
+    folder, claim = receiving.incoming._folder, receiving.incoming._share.claim
     monkeypatch.setattr(receiving.incoming, "_folder", lambda of: (looked.append(of), folder(of))[1])
-    monkeypatch.setattr(receiving.incoming._share, "take", lambda of, device: (looked.append(of), take(of, device))[1])
+    monkeypatch.setattr(
+        receiving.incoming._share, "claim", lambda of, device: (looked.append(of), claim(of, device))[1]
+    )
     for _ in range(3):
         assert [receiving.announce(each) for each in answers[2:]] == [False, False]
     assert looked == []
