@@ -405,7 +405,7 @@ class Uplink(ThreadOwned):
                 self._strange.add(filter_of_cell(cell))
 
     def _read_retained(self) -> None:
-        """Asks for pieces of packages and for pages. Hands over the messages of a page, as far as their rate allows."""
+        """Asks for pieces of packages and for pages. Delivers the messages of a page, as far as their rate allows."""
         for chunk in self._trust.turn(self._now()):
             self._to_custodian(*chunk)
         self._reading.hold(self._trust.is_busy())
