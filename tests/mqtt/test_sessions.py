@@ -123,26 +123,26 @@ def test_a_session_hears_of_each_end_that_it_missed_and_of_nothing_that_it_never
     bus, broker = MqttBus(BusSettings("127.0.0.1", 8883, DEVICE, tmp_path, session_s=session_s)), Heard()
 
     def connect() -> list[str]:
-        bus._tell([BusConnected(1 << 20, 16)], broker)  # type: ignore[arg-type]
-        bus._hand_over(broker)  # type: ignore[arg-type]
+        bus._on_connection_events([BusConnected(1 << 20, 16)], broker)  # type: ignore[arg-type]
+        bus._pass_to_connection(broker)  # type: ignore[arg-type]
         return broker.said()
 
     for wanted in ("cell", "answer", "other answer"):
         bus.subscribe(wanted)
     assert connect() == ["+cell", "+answer", "+other answer"]
     bus.unsubscribe("answer")
-    bus._hand_over(broker)  # type: ignore[arg-type]
+    bus._pass_to_connection(broker)  # type: ignore[arg-type]
     assert broker.said() == ["-answer"]
-    bus._end_of_link(None)
+    bus._on_link_ended(None)
     bus.unsubscribe("other answer")
     bus.subscribe("taken back")
     bus.unsubscribe("taken back")
     missed = ["-answer", "-other answer"] if session_s else []
     assert connect() == [*missed, "+cell"], "the first may not have arrived"
     bus.subscribe("answer")
-    bus._hand_over(broker)  # type: ignore[arg-type]
+    bus._pass_to_connection(broker)  # type: ignore[arg-type]
     assert broker.said() == ["+answer"]
-    bus._end_of_link(None)
+    bus._on_link_ended(None)
     assert connect() == [*missed[1:], "+cell", "+answer"]
     bus._wake_reader.close()
     bus._wake_writer.close()

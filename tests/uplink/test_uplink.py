@@ -707,13 +707,13 @@ def test_subscriptions_of_an_earlier_process_leave_the_session_at_a_moment_of_ch
         bus, SimpleNamespace(on_message=lambda *_: None), None,  # type: ignore[arg-type]
         StandingClock(), device=DEVICE, cell_filter=cell_filter(door), live=FakeBus(broker, DEVICE),
     )  # fmt: skip
-    link._again_ns = StandingClock().now().boot_ns + 1
+    link._reread_ns = StandingClock().now().boot_ns + 1
     for topic in (ReceiptTopic(DEVICE, "e" * 32), *(RequestTopic(each, "harbour-police", 0) for each in ("1-1", door))):
         link._on_event(MessageReceived(str(topic), b"{}"))
-    link._listen()
+    link._refresh_subscriptions()
     assert gone == [], "the broker would see how long the messages before it took"
-    link._again_ns = 0
-    link._listen()
+    link._reread_ns = 0
+    link._refresh_subscriptions()
     assert sorted(gone) == sorted([str(ReceiptTopic(DEVICE, "e" * 32)), cell_filter("1-1")])
 
 
