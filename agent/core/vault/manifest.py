@@ -514,13 +514,10 @@ def _misplaced(record: Record, chapter: int, *, first: bool) -> str:
 
 
 def records_about(lines: Iterable[bytes], segments: Collection[str]) -> Iterator[Record]:
-    """Yields the records that name one of `segments`, in order. The chain is unchecked, and other lines stay unparsed.
-
-    For example, a manifest of 200 000 lines takes a tenth of the time that parsing all of it does.
-    """
+    """Yields the records that name one of `segments`, in order. The chain stays unchecked."""
     for raw in lines:
         payload = loose_payload(raw)
-        # A search comes before the strict parser: it costs a tenth, and a manifest may have 200 000 lines.
+        # The search spares the strict parser, and with it nine tenths of the time: a manifest may have 200 000 lines.
         if any(name.decode() in segments for name in _SEGMENT_NAME.findall(payload)):
             with suppress(FormatError):
                 yield parse_line(raw.removesuffix(b"\n")).record
