@@ -26,6 +26,7 @@ from agent.core.timebase import BootNs
 
 __all__ = ["ChannelRules", "Decision", "Policy", "Span", "is_within", "may_release", "minute_of_day", "time_of_day"]
 
+_MINUTE_MS: Final = 60_000
 _MINUTES_PER_HOUR: Final = 60
 _HOURS: Final = 24
 _DIGITS: Final = 2
@@ -138,7 +139,9 @@ def may_release(
     if minute is None:
         return False
     since_digest_minutes = (minute - policy.digest_minute) % _DAY_MINUTES
-    return since_ms < now_ms - since_digest_minutes * 60_000
+    # From the beginning of its minute: news that comes within this minute would otherwise go at once, alone.
+    digest_ms = now_ms - now_ms % _MINUTE_MS - since_digest_minutes * _MINUTE_MS
+    return since_ms < digest_ms
 
 
 def minute_of_day(text: str) -> int:

@@ -184,11 +184,13 @@ def test_a_state_that_changed_during_a_cool_down_is_told_once_it_is_over_and_onl
 
 def test_a_digest_holds_what_came_before_its_minute() -> None:
     policy = Policy((ANN,), digest_minute=20 * 60)
-    digest_ms = 10**12
+    digest_ms = 60_000 * 16_666_667
     for since_ms, now_ms, minute, goes in (
         (digest_ms - 1, digest_ms, 20 * 60, True),
         (digest_ms, digest_ms, 20 * 60, False),
+        (digest_ms + 30_000, digest_ms + 35_000, 20 * 60, False),
         (digest_ms, digest_ms + 60_000, 20 * 60 + 1, False),
+        (digest_ms - 1, digest_ms + 35_000, 20 * 60, True),
         (digest_ms - 1, digest_ms + 60_000, 20 * 60 + 1, True),
         (digest_ms - 1, digest_ms + 1439 * 60_000, 20 * 60 - 1, True),
         (digest_ms, digest_ms + 1439 * 60_000, 20 * 60 - 1, False),
