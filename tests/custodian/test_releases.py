@@ -21,7 +21,7 @@ from agent.core.requests import RESTORED, OutboxPart, OutboxRecord
 from agent.custodian.releases import ANSWER_LOST
 from agent.errors import StorageError
 from agent.wire import disclosures
-from agent.wire.statements import Revocation
+from agent.wire.statements import OptOut, Revocation, Scope
 from agent.wire.topics import ANONYMOUS, ReceiptTopic
 from tests.custodian.test_tips import receipt, tip, with_tips
 from tests.custodians import OWNERS_HEADER, POLICE, ROOT, Door, approval, complete, signed, stated
@@ -311,6 +311,17 @@ def test_after_the_first_start_from_a_backup_a_new_answer_stays(door: Door) -> N
     door.start()
     assert door.outgoing() == [disclosure]
     assert door.told.news == []
+
+
+def test_an_opt_out_ends_what_waits_and_no_answer_that_was_approved_before(door: Door) -> None:
+    """The page says so before the signature, and a revocation ends the answer."""
+    disclosure = sent_request(door)
+    waits = door.ask()
+    door.obey(OptOut(**stated(), scope=Scope.ALL))
+    assert door.state(waits) is RequestState.OPTED_OUT
+    assert door.outgoing() == [disclosure]
+    door.revoke(disclosure)
+    assert door.outgoing() == []
 
 
 def test_a_disk_that_does_not_say_what_is_there_ends_no_answer(door: Door) -> None:
