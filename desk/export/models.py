@@ -10,6 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from desk.cases.models import Case
+from desk.people.models import Membership
+from desk.people.roles import PERMISSIONS, Action
 
 __all__ = ["Export", "GuestLink"]
 
@@ -44,8 +46,13 @@ class GuestLink(models.Model):
 
     @property
     def works(self) -> bool:
-        """True until the link expires or is revoked."""
-        return self.revoked_at is None and timezone.now() < self.expires_at
+        """True until the link expires, is revoked, or its maker may no longer share: they may know its address."""
+        return self.revoked_at is None and timezone.now() < self.expires_at and self.maker_may_share
+
+    @property
+    def maker_may_share(self) -> bool:
+        made = {"organisation": self.case.organisation_id, "person": self.made_by_id}
+        return Membership.objects.filter(**made, role__in=PERMISSIONS[Action.SHARE]).exists()
 
     @property
     def clips(self) -> set[tuple[str, int]]:

@@ -1441,6 +1441,9 @@ DESK_CANNOT: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ),
     ("evidence officer", "write a request"): (f"{MATRIX}::test_a_role_reaches_exactly_the_pages_of_its_actions",),
     ("evidence officer", "share clips of another"): (f"{EXPORT}::test_a_link_to_clips_of_another_case_cannot_be_made",),
+    ("evidence officer", "use a guest link of theirs"): (
+        f"{EXPORT}::test_a_link_ends_when_its_maker_may_no_longer_share",
+    ),
     ("viewer", "write a note or verdict"): (
         f"{CASES}::test_a_role_that_may_not_gets_403",
         f"{EXPORT}::test_only_the_named_roles_export_and_share_and_see_the_buttons",

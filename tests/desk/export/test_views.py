@@ -25,6 +25,7 @@ from desk.cases.models import Answer, SignedRequest
 from desk.custody.models import Entry
 from desk.export import bundle, forms, guests, views
 from desk.export.models import Export, GuestLink
+from desk.people.models import Membership
 from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import PERMISSIONS, Action, Role
 from tests.desk.agencies import Agency, browser
@@ -404,6 +405,22 @@ def test_a_link_ends_when_it_is_revoked_or_expires_and_never_works_for_another_t
     assert browser().get(address).status_code == 404
     assert browser().post(address).status_code == 404
     assert browser().get("/guest/" + "A" * 43).status_code == 404
+
+
+def test_a_link_ends_when_its_maker_may_no_longer_share(street: Street) -> None:
+    """A colleague who has left may know its address, and the log would name its guest."""
+    address, _client = share(street)
+    guest = browser()
+    assert guest.post(address).status_code == 302
+    organisation, officer = street.agency.organisation, street.agency.people[Role.EVIDENCE_OFFICER]
+    colleague = street.agency.people[Role.SUPERVISOR]
+    Membership.objects.create(organisation=organisation, person=colleague, role=Role.EVIDENCE_OFFICER)
+    Membership.objects.filter(organisation=organisation, person=officer).update(role=Role.VIEWER)
+    assert (guest.get("/guest").status_code, guest.post("/guest/download").status_code) == (404, 404)
+    assert (browser().get(address).status_code, browser().post(address).status_code) == (404, 404)
+    page = street.agency.client(Role.SUPERVISOR).get(f"/cases/{street.case.pk}/share").content.decode()
+    assert "its maker may no longer share" in page
+    assert "/revoke" not in page
 
 
 def test_clips_that_were_deleted_since_are_gone_for_the_guest_too(street: Street) -> None:
