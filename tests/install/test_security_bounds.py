@@ -104,8 +104,8 @@ def test_the_analysis_states_the_bounds_of_the_code() -> None:
     stated = rows(ANALYSIS, "## What a peer can make a process hold")
     assert {(peer, process): held for peer, process, held in stated} == peers()
     assert f"its properties and {inbound._OBJECT_BYTES} bytes more" in ANALYSED
-    assert round(len({each.text for each in ALERTS.values()}), -1) == 40
-    assert "which of some forty sentences" in ANALYSED
+    assert round(len({each.text for each in ALERTS.values()}), -1) == 50
+    assert "which of some fifty sentences" in ANALYSED
     assert f"at most {size(apprise_sender.ANSWER_BYTES)} of the body of a channel's answer over HTTP" in ANALYSED
     assert f"a server has {LONGEST_S:.0f} s for a request over HTTP" in ANALYSED
     assert f"and {apprise_sender._MESSAGE_S / 60:.0f} minutes for a message" in ANALYSED
