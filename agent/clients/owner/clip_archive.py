@@ -97,8 +97,10 @@ class FolderBackup:
     def put(self, file: Path, name: str) -> None:
         making = self._folder / f".{name}.part"
         with files.storage_errors(making):
-            shutil.copyfile(file, making)
+            # Both before the first byte: another user who opens it sooner could read on to the end.
+            making.touch(0o600)
             making.chmod(0o600)
+            shutil.copyfile(file, making)
             # The final name last: `has` must not find half a film after a cut, or it would never be copied again.
             making.replace(self._folder / name)
 

@@ -200,9 +200,12 @@ def _write_video(confined: ConfinedMedia, films: Sequence[bytes], heard: Sequenc
     """Its seconds.  Footage is for its owner's eyes, wherever they put it."""
     with _laid_out(out, [*films, *heard]) as paths:
         segments = [path for path in paths[: len(films)] if path is not None]
-        seconds = confined.join(segments, out.absolute(), paths[len(films) :])
-    with files.storage_errors(out):
-        out.chmod(0o600)
+        # In their folder, which no other user may enter: `out` may lie in one that everyone reads.
+        made = segments[0].with_name(out.name)
+        seconds = confined.join(segments, made, paths[len(films) :])
+        with files.storage_errors(out):
+            made.chmod(0o600)
+            made.replace(out)
     return seconds
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import ssl
 import threading
 from collections.abc import Iterator
@@ -277,7 +278,16 @@ def test_each_finished_clip_that_is_missing_is_put_there_with_its_film_last(monk
     assert asked == [(since_ms, EVERYTHING_MS)]
 
 
-def test_a_file_in_a_folder_is_private_and_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+def test_a_file_in_a_folder_is_private_and_takes_the_place_of_an_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, modes = shutil.copyfile, list[int]()
+
+    def watched(source: Path, target: Path) -> None:
+        modes.append(target.stat().st_mode & 0o777)
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", watched)
     film = tmp_path / "film"
     film.write_bytes(b"new")
     film.chmod(0o644)
@@ -286,7 +296,9 @@ def test_a_file_in_a_folder_is_private_and_takes_the_place_of_an_older_one(tmp_p
     (kept / "clip.mp4").write_bytes(b"old")
     backup = FolderBackup(kept)
     assert (backup.has("clip.mp4"), backup.has("other.mp4")) == (True, False)
+    (kept / ".clip.mp4.part").touch(0o644)
     backup.put(film, "clip.mp4")
+    assert modes == [0o600], "before the first byte"
     assert [(path.name, path.read_bytes()) for path in kept.iterdir()] == [("clip.mp4", b"new")]
     assert (kept / "clip.mp4").stat().st_mode & 0o777 == 0o600
 

@@ -33,7 +33,8 @@ class Media:
 
     def join(self, films: Sequence[Path], out: Path, sounds: Sequence[Path | None]) -> float:
         assert out.is_absolute()
-        assert {path.parent.parent for path in films} == {out.parent}, "the files lie beside the video"
+        assert out.parent.stat().st_mode & 0o777 == 0o700, "nobody else may read it while it is made"
+        assert {path.parent for path in films} == {out.parent}
         assert all(path.parent.name.startswith(".opening-") for path in films), (
             "and are not shown as files of its owner"
         )
@@ -129,6 +130,13 @@ def test_a_clip_is_a_film_with_its_sound_and_its_poster(export: Export) -> None:
     assert export.opened == 3
     assert export.media.stills == []
     assert export.out.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_film_is_made_where_only_its_owner_reads_also_in_a_folder_for_all(export: Export) -> None:
+    export.out.mkdir(mode=0o755)
+    export.clip(listed(0))
+    assert list(export.files()) == [f"{STEM}.jpg", f"{STEM}.mp4"]
+    assert export.out.stat().st_mode & 0o777 == 0o755
 
 
 def test_a_clip_without_sound_fetches_none(export: Export) -> None:

@@ -54,8 +54,10 @@ def live(folder: Path, device: Path, out: Path | None, seconds: float | None) ->
         sink: BinaryIO = sys.stdout.buffer
         if out is not None:
             with files.storage_errors(out):
-                sink = open_until_the_end.enter_context(out.open("wb"))
+                # Before it is opened, and both: a file that is there already keeps its mode.
+                out.touch(0o600)
                 out.chmod(0o600)
+                sink = open_until_the_end.enter_context(out.open("wb"))
         stream, ends_s, told, small = Stream(), time.monotonic() + (seconds or float("inf")), False, False
         for gops in watch(link, keys):
             for gop in gops:
