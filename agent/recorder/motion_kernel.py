@@ -33,7 +33,7 @@ from agent.core.motion.passes import (
     MotionRegion,
 )
 from agent.core.motion.passes.pure import PurePasses
-from agent.core.motion.pyramid import check_luma, grid_size, steps_of_luma
+from agent.core.motion.pyramid import check_luma, halvings, steps_of_luma
 
 __all__ = ["LIBRARY", "SOURCE", "Kernel", "NativePasses", "load"]
 
@@ -71,12 +71,7 @@ def load(library: Path = LIBRARY) -> Kernel:
         return _pure(f"{library} was compiled from another source: run the set-up again")
     if bytes_of() != ctypes.sizeof(_Grids):
         return _pure(f"{library} has another layout: run the set-up again")
-    library_ = _typed(loaded)
-
-    def make(grids: Grids, height_px: int, width_px: int) -> NativePasses:
-        return NativePasses(library_, grids, height_px, width_px)
-
-    return Kernel(make, True, "native, compiled from the source beside it")
+    return Kernel(partial(NativePasses, _typed(loaded)), True, "native, compiled from the source beside it")
 
 
 def _pure(reason: str) -> Kernel:
@@ -146,7 +141,7 @@ class NativePasses:
         self._library = library
         self._grids = grids
         self._shape = (height_px, width_px)
-        cells, levels = grids.rows * grids.columns, _levels(height_px, width_px)
+        cells, levels = grids.rows * grids.columns, halvings(height_px, width_px)
         if not (0 < grids.rows < _MOST_CELLS[0] and 0 < grids.columns < _MOST_CELLS[1]):
             raise ValueError(f"{grids.rows} × {grids.columns} cells are more than the kernel has room for.")
         # The kernel's work memory beside the grids. The structure holds only addresses, so this object must stay alive.
@@ -190,8 +185,7 @@ class NativePasses:
             self._cleared = plan & (SMOOTH | DRY)
             self._grids.frame = self._frames[self._cleared]
             self.jumping_cells = counts >> 32
-            return counts & 0xFFFFFFFF
-        return counts
+        return counts & 0xFFFFFFFF
 
     def follow(self, following: BackgroundUpdate, spares_objects: bool, noise_level: float) -> int:
         if following is not self._followed:
@@ -202,21 +196,10 @@ class NativePasses:
 
     def regions(self, least_path: int, least_cells: int, settled_frames: int) -> tuple[MotionRegion, ...]:
         count = self._library.doorward_regions(self._at, least_path, least_cells, settled_frames)
-        return tuple(map(_region, self._regions[:count].tolist()))
+        rows = self._regions[:count].tolist()
+        return tuple(MotionRegion((x0, y0, x1, y1), *numbers) for x0, y0, x1, y1, *numbers in rows)
 
     def find_body(self, window: CellBox, seed: CellBox, least: float) -> tuple[int, CellBox | None]:
         any_there = self._library.doorward_find_body(self._at, *window, *seed, least)
         cells, x0, y0, x1, y1 = self._found.tolist()
         return cells, (x0, y0, x1, y1) if any_there else None
-
-
-def _region(row: list[int]) -> MotionRegion:
-    x0, y0, x1, y1, *numbers = row
-    return MotionRegion((x0, y0, x1, y1), *numbers)
-
-
-def _levels(height_px: int, width_px: int) -> int:
-    """Returns how often the picture is halved."""
-    return next(
-        level for level in range(32) if (height_px >> level, width_px >> level) == grid_size(height_px, width_px)
-    )

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.motion.grids import Grid, Grids
+from agent.core.motion.grids import NEIGHBOURS, Grid, Grids
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import BackgroundUpdate, CellBox, Passes
 from agent.core.motion.passes.scene import local_mean
@@ -33,7 +33,6 @@ _USUAL_QUANTILE = 1.75
 _NOISE_LEVEL = 0.67
 """Half of all residuals of plain noise lie below this many standard deviations."""
 
-_NEIGHBOURS = np.ones((3, 3), np.uint8)
 _SAME_SCENE = 0.9
 """The share of the scene's variance that a change of exposure explains. An infrared filter changes its tones."""
 
@@ -45,7 +44,6 @@ class Background:
         self._grids = grids
         self._passes = passes
         self._settings = settings
-        self._cells = grids.rows * grids.columns
         self.frames_per_s = frames_per_s
         self.scene_noise = 1.0
         self.level = 0.0
@@ -55,12 +53,12 @@ class Background:
 
     def begin(self) -> None:
         """Forget everything and take the frame for the empty scene."""
-        self._grids.mean[:] = self._grids.frame
+        # The level is measured on `quick_mean`, which follows `mean` only with the threshold.
+        self._grids.mean[:] = self._grids.quick_mean[:] = self._grids.frame
         self._grids.cell_noise[:] = 1
         self.scene_noise = 1.0
         self.measure_contrast()
         self._set_threshold()
-        self.level = cv2.mean(self._grids.quick_mean)[0]
 
     def follow_quietly(self, elapsed_frames: int) -> None:
         """After frames that passed the quick look: only the mean follows."""
@@ -80,8 +78,7 @@ class Background:
     def relearn(self, *, absorb_s: float, haste: int) -> None:
         """Take the scene as it comes, with this time constant and the noise learned `haste` times as fast."""
         weight = self._weight(absorb_s, 1)
-        noise = self._noise_rise(haste), self._noise_fall(haste)
-        following = BackgroundUpdate(weight, weight, weight, 0, 0.0, *noise)
+        following = BackgroundUpdate(weight, weight, weight, 0, 0.0, self._noise_rise(haste), self._noise_fall(haste))
         self._learn(following, spares_objects=False, measures_contrast=True)
 
     def restore(self, window: CellBox) -> None:
@@ -130,7 +127,7 @@ class Background:
     def measure_contrast(self) -> None:
         """Measure local contrast again.  Seldom needed: edges of the scene move slowly."""
         grids = self._grids
-        cv2.morphologyEx(grids.mean, cv2.MORPH_GRADIENT, _NEIGHBOURS, grids.contrast)
+        cv2.morphologyEx(grids.mean, cv2.MORPH_GRADIENT, NEIGHBOURS, grids.contrast)
         np.multiply(grids.contrast, np.float32(self._settings.edge_factor), out=grids.contrast)
         self.level = cv2.mean(self._grids.quick_mean)[0]
 
@@ -154,7 +151,7 @@ class Background:
 
     def _learn(self, following: BackgroundUpdate, *, spares_objects: bool, measures_contrast: bool = False) -> None:
         noisy_cells = self._passes.follow(following, spares_objects, self.scene_noise * _NOISE_LEVEL)
-        noisy_share = noisy_cells / self._cells
+        noisy_share = noisy_cells / self._grids.mean.size
         # Beside a visitor the background is stale, and what light changes on it would pass for noise.
         if noisy_share < 0.5 or not spares_objects:
             self.scene_noise = min(30.0, max(0.2, self.scene_noise * (1 + 0.1 * (noisy_share - 0.5))))

@@ -28,7 +28,7 @@ _NOISY_ABOVE, _NOISY_UNTIL = 2.0, 0.45
 
 
 class NoiseReduction:
-    """Says what `Passes.look` has to do to each frame, and hears what it found."""
+    """Says what `Passes.look` has to do to each frame of one scene, and hears what it found."""
 
     def __init__(self) -> None:
         self.smooths = False
@@ -36,23 +36,14 @@ class NoiseReduction:
         self._frames = 0
         self._jumping_share: float | None = None
 
-    def begin(self) -> None:
-        """A new scene."""
-        self._frames = 0
-        self._jumping_share = None
-        self.smooths = self.rains = False
-
     def plan(self) -> int:
         """Says how `Passes.look` treats the next frame."""
         self._frames += 1
         phase = self._frames % _LOOK_FRAMES
-        if self.rains:
-            plan = DRY | KEEP
+        plan = DRY | KEEP if self.rains else 0
         # The frames of the last two phases are kept: a jump is counted against the frames before and after it.
-        elif 0 < phase < _LOOK_FRAMES - 2:
-            plan = 0
-        else:
-            plan = KEEP if phase else 0
+        if phase >= _LOOK_FRAMES - 2:
+            plan |= KEEP
         if not phase:
             plan |= COUNT_JUMPS
         return plan | SMOOTH if self.smooths else plan

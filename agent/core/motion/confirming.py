@@ -186,11 +186,8 @@ class MotionConfirmation:
         surely_tracked = region.longest_path >= 2 * self.least_path and region.longest_dwell >= 2
         # The lamp draws insects at night, so a small thing must be upright and surely tracked besides.
         if lamp:
-            return surely_tracked and _is_upright(region.box) and region.cells >= _LEAST_CELLS_AT_NIGHT
+            x0, y0, x1, y1 = region.box
+            is_upright = y1 - y0 >= x1 - x0
+            return surely_tracked and is_upright and region.cells >= _LEAST_CELLS_AT_NIGHT
         dwells = region.longest_dwell >= self._least_dwell and region.total_dwell >= _SURE_MEAN_DWELL * region.cells
         return surely_tracked or dwells
-
-
-def _is_upright(box: CellBox) -> bool:
-    x0, y0, x1, y1 = box
-    return y1 - y0 >= x1 - x0

@@ -108,7 +108,6 @@ class Detector:
         self._settings = settings
         self._pace = FrameRateMonitor(frames_per_s)
         self._rows, self._columns = grid_size(height_px, width_px)
-        self._cells = self._rows * self._columns
         self._shape = (height_px, width_px)
         zones_here = (zones or ZoneMap()).rasterise(self._rows, self._columns)
         self._watched = zones_here.watched
@@ -125,12 +124,11 @@ class Detector:
         self._confirming = MotionConfirmation(settings)
         self._sudden = SuddenLightChange(self._rows, self._columns, settle_frames=1)
         self._gap_ns = seconds(settings.gap_s)
-        self._learning_ns = seconds(settings.learning_s)
         self._learnt_at_ns = BootNs(0)
         self._count_frames()
         self._last_ns: BootNs | None = None
         self._frame_number = 0
-        self._last_sample: MotionSample | None = None
+        self._last_sample = _still(BootNs(0), MotionState.LEARNING)
         self._look_on_frames = 0
         self._watches_quietly = False
         """Nothing is going on that needs every frame: the next one gets the quick look."""
@@ -150,18 +148,20 @@ class Detector:
         if not begins:
             if last_ns is not None and sensor_ns - last_ns > self._gap_ns:
                 self._resume(sensor_ns, sensor_ns - last_ns)
-            # Frames beyond some 16 a second are left out: a person moves by a few cells at most in between.
+            # Frames beyond some 16 a second are left out: a person moves by a few cells at most in between. The verdict
+            # on the frame before holds for them.
             elif not self._pace.admits(sensor_ns):
-                return self._again(frame)
+                check_luma(frame.luma, self._shape)
+                return self._last_sample._replace(sensor_ns=sensor_ns)
         self._frame_number = number = self._frame_number + 1
-        clearing, passes = self._clearing, self._passes
         if begins:
-            clearing.begin()
+            self._clearing = NoiseReduction()
+        clearing, passes = self._clearing, self._passes
         plan = clearing.plan()
         luma = averaged(frame.luma, self._shape) if self._is_tiny else frame.luma
         differing_cells = passes.look(luma, plan, jump_limit(self._background.scene_noise) if plan else 0)
         if plan:
-            clearing.heard(plan, passes.jumping_cells / self._cells)
+            clearing.heard(plan, passes.jumping_cells / (self._rows * self._columns))
         if begins:
             self._begin_learning(sensor_ns)
         if self._lens.due(sensor_ns):
@@ -191,12 +191,6 @@ class Detector:
 
     # Stages.
 
-    def _again(self, frame: LumaFrame) -> MotionSample:
-        """A frame that came too soon after the last one: that one's verdict."""
-        check_luma(frame.luma, self._shape)
-        last = self._last_sample
-        return last._replace(sensor_ns=frame.sensor_ns) if last else _still(frame.sensor_ns, MotionState.LEARNING)
-
     def _analyse(self, sensor_ns: BootNs, differing_cells: int) -> MotionSample:
         """A frame that needs more than the quick look, which has found `differing_cells`."""
         if self._pace.changed():
@@ -219,7 +213,7 @@ class Detector:
 
     def _begin_learning(self, sensor_ns: BootNs) -> None:
         self._pace.begin(sensor_ns)
-        self._learnt_at_ns = BootNs(sensor_ns + self._learning_ns)
+        self._learnt_at_ns = BootNs(sensor_ns + seconds(self._settings.learning_s))
         self._look_on_frames = 0
         self._watches_quietly = self._rained = False
         self._confirmed = None

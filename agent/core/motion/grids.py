@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from agent.core.motion.zones import ZoneRaster
 
-__all__ = ["BLIND", "Ages", "Cells", "Counts", "Grid", "Grids"]
+__all__ = ["BLIND", "NEIGHBOURS", "Ages", "Cells", "Counts", "Grid", "Grids"]
 
 Cells = npt.NDArray[np.uint8]
 """(rows, columns) uint8: steps, counts, or a mask of 0 and 255."""
@@ -27,6 +27,9 @@ Counts = npt.NDArray[np.int32]
 
 BLIND = 1e6
 """The threshold, in steps, of a cell that no zone watches."""
+
+NEIGHBOURS = np.ones((3, 3), np.uint8)
+"""A cell and the eight around it, as a kernel for OpenCV."""
 
 _LINE_BYTES = 64
 
@@ -76,9 +79,8 @@ class Grids:
         """An earlier frame; 255 where the body is."""
 
         self.smallest_cells: Counts = raster.smallest_cells
-        watched = raster.watched > 0
-        self.per_sensitivity[:] = np.where(watched, 1 / raster.sensitivity, 1)
-        self.blind[:] = np.where(watched, 0, BLIND)
+        self.per_sensitivity[:] = 1 / raster.sensitivity
+        self.blind[:] = np.where(raster.watched, 0, BLIND)
         self.cell_noise[:] = 1
         self.age[:] = np.iinfo(np.uint16).max
 

@@ -72,9 +72,8 @@ class LensWatch:
         self._window: Grid = cv2.createHanningWindow((columns, rows), cv2.CV_32F).astype(np.float32)
         self._usual_steps: Cells = np.zeros((rows, columns), np.uint8)
         self._edges: npt.NDArray[np.bool_] = np.zeros((rows, columns), np.bool_)
-        """Where the usual scene has more than its mean structure; its energy and their number belong to it."""
+        """Where the usual scene has more than its mean structure; its energy belongs to it."""
         self._energy = 0.0
-        self._edge_cells = 0
         self._measured_look = 0
         self._looks = 0
         self._odd_looks = 0
@@ -130,7 +129,7 @@ class LensWatch:
         self._measure()
         kept = np.asarray(cv2.absdiff(grid, self._usual_steps)) <= _KEPT_STEPS_SHARE * math.sqrt(self._energy)
         kept &= self._edges
-        return bool(0 < _KEPT_SHARE * self._edge_cells <= np.count_nonzero(kept))
+        return bool(0 < _KEPT_SHARE * np.count_nonzero(self._edges) <= np.count_nonzero(kept))
 
     def _measure(self) -> None:
         """Energy and edges of the usual scene, if it has been learned from since."""
@@ -142,7 +141,6 @@ class LensWatch:
         edges[:] = False
         for beside, here in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
             edges[here] |= np.asarray(cv2.absdiff(usual[beside], usual[here])) > math.sqrt(self._energy)
-        self._edge_cells = int(np.count_nonzero(edges))
 
     def _oddity(self, grid: Luma) -> LensState | None:
         self._measure()

@@ -90,7 +90,6 @@ class SuddenLightChange:
 
     def forget(self) -> None:
         """The change has another cause: a new scene, or a visitor who left."""
-        self._frames_left = 0
         self.settling = False
 
 
@@ -127,13 +126,11 @@ def hidden_structure(frame: Luma, background: Grid, watched: Cells) -> tuple[flo
     textured = np.maximum(variance_now, variance_before) > least_variance
     product = np.maximum(variance_now, least_variance / 4) * np.maximum(variance_before, least_variance / 4)
     seen = _block_means(watched.astype(np.float32), rows, columns) > 127
-    hidden = textured & seen & (covariance < 0.5 * np.sqrt(product))
-    blocks = np.argwhere(hidden).tolist()
-    if not blocks:
+    hidden = (textured & seen & (covariance < 0.5 * np.sqrt(product))).astype(np.uint8)
+    x, y, width, height = (blocks * _BLOCK_CELLS for blocks in cv2.boundingRect(hidden))
+    if not width:
         return 0.0, None
-    down, across = zip(*blocks, strict=True)
-    x0, y0, x1, y1 = (edge * _BLOCK_CELLS for edge in (min(across), min(down), max(across) + 1, max(down) + 1))
-    return len(blocks) / int(seen.sum()), (x0, y0, x1, y1)
+    return cv2.countNonZero(hidden) / int(seen.sum()), (x, y, x + width, y + height)
 
 
 def is_only_lit(frame: Luma, background: Grid, box: CellBox, body: Cells | None = None) -> bool:

@@ -47,10 +47,10 @@ class LingeringVisitor:
         self._passes = passes
         self._smallest_cells = settings.smallest_cells
         self._age_ns = seconds(settings.scene_age_s)
-        self.scene, self.threshold = np.zeros_like(grids.steps), np.zeros_like(grids.steps)
+        self._next = grids.quick_mean.copy(), grids.quick_threshold.copy()
+        self._scene, self._threshold = self._next
         """`quick_mean` and `quick_threshold`, at least `scene_age_s` ago or at the beginning."""
-        self._next_scene, self._next_threshold = np.zeros_like(grids.steps), np.zeros_like(grids.steps)
-        self._looks, self._one = np.zeros_like(grids.body), np.ones_like(grids.body)
+        self._looks = np.zeros_like(grids.body)
         """For how many looks in succession a cell has shown something that lives."""
         self._mask = np.zeros_like(grids.body)
         self._taken_ns = BootNs(0)
@@ -91,17 +91,15 @@ class LingeringVisitor:
     def _take_scene(self, sensor_ns: BootNs) -> None:
         if not self._begins and sensor_ns - self._taken_ns < self._age_ns:
             return
-        seen, threshold = self._grids.quick_mean, self._grids.quick_threshold
-        self.scene[:], self.threshold[:] = (
-            (seen, threshold) if self._begins else (self._next_scene, self._next_threshold)
-        )
-        self._next_scene[:], self._next_threshold[:] = seen, threshold
+        now = self._grids.quick_mean.copy(), self._grids.quick_threshold.copy()
+        self._scene, self._threshold = now if self._begins else self._next
+        self._next = now
         self._taken_ns, self._begins = sensor_ns, False
 
     def _may_differ(self) -> bool:
         """The quick look at the scene of before: almost always it ends here, for three calls."""
-        cv2.absdiff(self._grids.frame, self.scene, self._mask)
-        cv2.compare(self._mask, self.threshold, cv2.CMP_GT, self._mask)
+        cv2.absdiff(self._grids.frame, self._scene, self._mask)
+        cv2.compare(self._mask, self._threshold, cv2.CMP_GT, self._mask)
         cells = cv2.countNonZero(self._mask)
         return _LEAST_DIFFERING_CELLS <= cells < _SAME_LIGHT_SHARE * self._mask.size
 
@@ -109,15 +107,15 @@ class LingeringVisitor:
         """Count the look for each cell of what differs from the scene of before and changes; False if that says
         nothing."""
         grids, body = self._grids, self._grids.body
-        grids.scene[:] = self.scene
-        np.divide(self.threshold, np.float32(QUICK_SHARE), out=grids.scene_threshold, casting="unsafe")
+        grids.scene[:] = self._scene
+        np.divide(self._threshold, np.float32(QUICK_SHARE), out=grids.scene_threshold, casting="unsafe")
         whole = (0, 0, grids.columns, grids.rows)
         self._passes.find_body(whole, whole, background.least_step)
         if not 0 < cv2.countNonZero(body) < _COMPARABLE_SHARE * body.size:
             return False
         changed = (cv2.absdiff(grids.frame, grids.then) > fidget_limit(background)).astype(np.uint8)
         lives = (cv2.dilate(changed, _NEIGHBOURHOOD) > 0) & (body > 0)
-        np.multiply(self._looks + self._one, lives, out=self._looks)
+        np.multiply(self._looks + np.uint8(1), lives, out=self._looks)
         return True
 
     def _lasting(self) -> CellBox | None:

@@ -39,7 +39,7 @@ import cv2
 import numpy as np
 
 from agent.core.motion.background import Background
-from agent.core.motion.grids import Cells, Grid, Grids
+from agent.core.motion.grids import NEIGHBOURS, Cells, Grid, Grids
 from agent.core.motion.lighting import is_only_lit
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import NEAR_CELLS, CellBox, Passes, are_near
@@ -58,7 +58,6 @@ reached it, and most looks at visitors did."""
 _OTHER_LIGHT = 2
 """The light has changed if the structure of the rest of the picture has grown or shrunk by this factor. Then each body
 counts as standing out."""
-_NEIGHBOURS = np.ones((3, 3), np.uint8)
 _BODY_SHARE = np.float32(0.5)
 _KEPT_PER_LOOK = 0.95
 """By this much the body may fade from look to look and count as whole: parts of a standing visitor become scenery.
@@ -123,17 +122,16 @@ class PresenceTracker:
         if self.box is None:
             self._grids.scene[:], threshold = before or (self._grids.seen, self._grids.threshold)
             np.multiply(threshold, _BODY_SHARE, out=self._grids.scene_threshold)
-            cv2.morphologyEx(self._grids.scene, cv2.MORPH_GRADIENT, _NEIGHBOURS, self._scene_structure)
+            cv2.morphologyEx(self._grids.scene, cv2.MORPH_GRADIENT, NEIGHBOURS, self._scene_structure)
         is_same = self.box is not None and are_near(self.box, box)
         self._confirmed = box
         seed = around([self.box, box]) if self.box and is_same else box
         # A reader who turns a page has shown before that they live. One who walks may have left this place empty.
         known_ns = self._until_ns if seed == self.box else BootNs(0)
         self._until_ns = max(known_ns, BootNs(sensor_ns + _CREDIT_NS))
-        cells, body = self._body(seed, background.least_step)
+        cells, self.box = self._body(seed, background.least_step)
         # A shadow or parcel of a visitor who has gone is confirmed now and then: it is not them.
         self._cells = self._confirmed_cells = max(round(_KEPT_PER_LOOK * self._cells), cells) if is_same else cells
-        self.box = body
         self._looked_ns = sensor_ns
 
     def lasts(self, background: Background, sensor_ns: BootNs) -> bool:
@@ -148,9 +146,11 @@ class PresenceTracker:
         self._cells = max(round(_KEPT_PER_LOOK * self._cells), cells)
         # A frame from when they walked says nothing about standing: a walker who leaves differs from it.
         walked_then = self._then_ns <= self._confirmed_ns
-        fidgeting = 0 if walked_then else self._fidgeting_cells(fidget_limit(background))
+        limit = fidget_limit(background)
+        fidgeting = 0 if walked_then else self._fidgeting_cells(limit)
         if fidgeting >= max(_FIDGET_CELLS, _FIDGET_SHARE * cells) and self._stands_out():
-            patience_ns = self._patience_ns(background)
+            # The noisier the picture, the seldomer a standing person moves by more than that.
+            patience_ns = round(self._alive_ns * limit / _FIDGET_STEPS)
             self._until_ns = BootNs(min(sensor_ns + patience_ns, self._until_ns + patience_ns // _SIGNS))
             self.found_again, self._resumed = self._resumed, False
         if walked_then or sensor_ns - self._then_ns >= _COMPARED_NS:
@@ -182,7 +182,7 @@ class PresenceTracker:
             grids = self._grids
             in_sight = background.relight(grids.scene, self._window)
             grids.scene_threshold[in_sight] = _BODY_SHARE * grids.threshold[in_sight]
-            cv2.morphologyEx(grids.scene, cv2.MORPH_GRADIENT, _NEIGHBOURS, self._scene_structure)
+            cv2.morphologyEx(grids.scene, cv2.MORPH_GRADIENT, NEIGHBOURS, self._scene_structure)
 
     def _stands_out(self) -> bool:
         """Does the body hide the scene, and has it more structure than that, or more at its outline than within?"""
@@ -191,22 +191,18 @@ class PresenceTracker:
         body = grids.body[here]
         if is_only_lit(grids.frame[here], grids.scene[here], (0, 0, x1 - x0, y1 - y0), body):
             return False
-        within = np.asarray(cv2.erode(body, _NEIGHBOURS), np.uint8)
+        within = np.asarray(cv2.erode(body, NEIGHBOURS), np.uint8)
         parts = [(where, cv2.countNonZero(where)) for where in (body - within, within)]
 
         def sums(structure: Cells | Grid) -> tuple[float, float, float]:
             outline, inside = (cells * cv2.mean(structure[here], where)[0] for where, cells in parts)
             return 1 + outline, 1 + inside, 1 + cv2.sumElems(structure)[0] - outline - inside
 
-        now = sums(np.asarray(cv2.morphologyEx(grids.frame, cv2.MORPH_GRADIENT, _NEIGHBOURS), np.uint8))
+        now = sums(np.asarray(cv2.morphologyEx(grids.frame, cv2.MORPH_GRADIENT, NEIGHBOURS), np.uint8))
         before = sums(self._scene_structure)
         outline, inside, elsewhere = (after / earlier for after, earlier in zip(now, before, strict=True))
         is_other_light = max(elsewhere, 1 / elsewhere) > _OTHER_LIGHT
         return is_other_light or max(outline, inside) > _STANDS_OUT * min(inside, elsewhere)
-
-    def _patience_ns(self, background: Background) -> int:
-        """The noisier the picture, the seldomer a standing person moves by more than that."""
-        return round(self._alive_ns * fidget_limit(background) / _FIDGET_STEPS)
 
     def _body(self, seed: CellBox, least_step: float) -> tuple[int, CellBox]:
         """How many cells differ in and about `seed`, and the box around those that hang together with it."""

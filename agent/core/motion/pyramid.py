@@ -19,7 +19,7 @@ import numpy.typing as npt
 from agent.core.media import Luma
 from agent.errors import DeviceError
 
-__all__ = ["STEPS_PER_E", "Pyramid", "averaged", "check_luma", "grid_size", "steps_of_luma"]
+__all__ = ["STEPS_PER_E", "Pyramid", "averaged", "check_luma", "grid_size", "halvings", "steps_of_luma"]
 
 _DARK_OFFSET = 20.0
 """Luma added before the logarithm, so that sensor noise near black is not blown up."""
@@ -28,16 +28,20 @@ STEPS_PER_E = 255 / math.log((255 + _DARK_OFFSET) / _DARK_OFFSET)
 """Steps of the logarithmic scale to a factor e of light: 97.3."""
 
 _LUMA_TYPE = np.dtype(np.uint8)
-_RESIZE, _BY_AREA = cv2.resize, cv2.INTER_AREA
 
 _LARGEST_GRID_PX = (120, 160)
 
 
 def grid_size(height_px: int, width_px: int) -> tuple[int, int]:
     """(rows, columns) of the grid that a picture of this size is analysed on."""
-    while height_px >= _LARGEST_GRID_PX[0] or width_px >= _LARGEST_GRID_PX[1]:
-        height_px, width_px = height_px // 2, width_px // 2
-    return height_px, width_px
+    level = halvings(height_px, width_px)
+    return height_px >> level, width_px >> level
+
+
+def halvings(height_px: int, width_px: int) -> int:
+    """How often a picture of this size is halved until it is a grid."""
+    rows, columns = _LARGEST_GRID_PX
+    return next(level for level in range(32) if height_px >> level < rows and width_px >> level < columns)
 
 
 def steps_of_luma() -> npt.NDArray[np.uint8]:
@@ -71,13 +75,8 @@ class Pyramid:
 
     def __init__(self, height_px: int, width_px: int) -> None:
         self._shape = (height_px, width_px)
-        self._levels: list[tuple[npt.NDArray[np.uint8], tuple[int, int], bool]] = []
-        rows, columns = grid_size(height_px, width_px)
-        while (height_px, width_px) != (rows, columns):
-            has_odd_edge = bool(height_px % 2 or width_px % 2)
-            height_px, width_px = height_px // 2, width_px // 2
-            level = np.zeros((height_px, width_px), np.uint8)
-            self._levels.append((level, (width_px, height_px), has_odd_edge))
+        levels = range(1, halvings(height_px, width_px) + 1)
+        self._levels = [np.zeros((height_px >> level, width_px >> level), np.uint8) for level in levels]
         self._logarithm = steps_of_luma()
 
     def shrink(self, luma: Luma, out: Luma) -> Luma:
@@ -86,12 +85,12 @@ class Pyramid:
         An odd last row or column of a level has no partner and is left out.  Raises `DeviceError` on another size.
         """
         check_luma(luma, self._shape)
-        for level, size, has_odd_edge in self._levels:
-            if has_odd_edge:
-                # With an odd edge OpenCV would weigh pixels unequally, instead of the exact 2×2 means that the kernel
-                # makes.
-                luma = luma[: 2 * size[1], : 2 * size[0]]
-            _RESIZE(luma, size, level, 0, 0, _BY_AREA)
+        for level in self._levels:
+            rows, columns = level.shape
+            # With an odd edge OpenCV would weigh pixels unequally, instead of the exact 2×2 means that the kernel
+            # makes.
+            luma = luma[: 2 * rows, : 2 * columns]
+            cv2.resize(luma, (columns, rows), level, 0, 0, cv2.INTER_AREA)
             luma = level
         cv2.LUT(luma, self._logarithm, out)
         return out

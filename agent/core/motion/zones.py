@@ -85,8 +85,8 @@ class Zone:
 class ZoneRaster:
     """Zones on a grid of (rows, columns) cells; owned by the detector that asked for it.
 
-    `watched` is uint8, 255 where motion counts, else 0; `sensitivity` float32; `smallest_cells` int32, the least number
-    of cells that a moving thing must have there.
+    `watched` is uint8, 255 where motion counts, else 0; `sensitivity` float32, 1 where none counts; `smallest_cells`
+    int32, the least number of cells that a moving thing must have there.
     """
 
     watched: npt.NDArray[np.uint8]

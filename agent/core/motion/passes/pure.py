@@ -7,19 +7,13 @@ accumulations, because their rounding depends on the machine.
 
 from __future__ import annotations
 
-from agent.core.motion.grids import Grids
-from agent.core.motion.passes.scene import ScenePasses
 from agent.core.motion.passes.tracks import TrackPasses
 
 __all__ = ["PurePasses"]
 
 
-class PurePasses(ScenePasses, TrackPasses):
+class PurePasses(TrackPasses):
     """Implements `Passes`."""
-
-    def __init__(self, grids: Grids, height_px: int, width_px: int) -> None:
-        ScenePasses.__init__(self, grids, height_px, width_px)
-        TrackPasses.__init__(self, grids)
 
     @property
     def name(self) -> str:

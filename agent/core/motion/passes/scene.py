@@ -20,7 +20,6 @@ _NO_FRACTION = np.float32(12582912)
 _LEAST_NOISE = 0.7
 _SQUARE = (ILLUMINATION_CELLS, ILLUMINATION_CELLS)
 _PER_SQUARE = np.float32(1 / ILLUMINATION_CELLS**2)
-_NEIGHBOURS = np.ones((3, 3), np.uint8)
 _OBJECT_REACH = np.ones((5, 5), np.uint8)
 _MAJORITY = round(2.5 / 9 * 255)
 """Above this mean over 3×3 cells of a mask at least three of them are marked."""
@@ -55,9 +54,7 @@ class ScenePasses:
 
     def look(self, luma: Luma, plan: int, jump_limit: int) -> int:
         grids = self._grids
-        grids.frame = frame = self._pyramid.shrink(luma, grids.steps)
-        if plan:
-            grids.frame = frame = self._clear(frame, plan, jump_limit)
+        grids.frame = frame = self._clear(self._pyramid.shrink(luma, grids.steps), plan, jump_limit)
         cv2.absdiff(frame, grids.quick_mean, self._mask)
         cv2.compare(self._mask, grids.quick_threshold, cv2.CMP_GT, self._mask)
         return cv2.countNonZero(self._mask)

@@ -8,16 +8,16 @@ import numpy.typing as npt
 
 from agent.core.motion.grids import Cells, Grid, Grids
 from agent.core.motion.passes import FAR_GAIN, FAR_REACHES, MOST_REGIONS, SOLID_CELLS, CellBox, MotionRegion
-from agent.core.motion.passes.scene import QUICK_SHARE, local_mean
+from agent.core.motion.passes.scene import QUICK_SHARE, ScenePasses, local_mean
 
 __all__ = ["TrackPasses"]
 
 
-class TrackPasses:
-    """See `Passes`."""
+class TrackPasses(ScenePasses):
+    """Adds the passes over tracks, regions and bodies.  See `Passes`."""
 
-    def __init__(self, grids: Grids) -> None:
-        self._grids = grids
+    def __init__(self, grids: Grids, height_px: int, width_px: int) -> None:
+        super().__init__(grids, height_px, width_px)
         shape = (grids.rows, grids.columns)
         self._one, self._fresh = np.ones(shape, np.uint8), np.zeros(shape, np.uint8)
         self._is_fresh = self._fresh.view(np.bool_)
@@ -31,8 +31,7 @@ class TrackPasses:
         cv2.add(grids.age, self._elapsed, grids.age)
         np.greater(grids.age, fresh_after_frames, out=self._is_fresh)
         # Most frames have too few differing cells for a large thing, and skip the costly part.
-        solid = cv2.countNonZero(differing) >= SOLID_CELLS
-        far = self._far(reach_cells) if solid else None
+        far = self._far(reach_cells) if cv2.countNonZero(differing) >= SOLID_CELLS else None
         # The maximum around a cell is the longest path that can have stepped onto it.
         cv2.dilate(path, self._reach(reach_cells), path)
         if far is not None:
@@ -72,19 +71,12 @@ class TrackPasses:
         threshold = np.maximum(grids.scene_threshold[here], np.float32(least))
         differs = (residual > threshold) & (np.abs(difference) > np.float32(QUICK_SHARE) * threshold)
         touching = cv2.dilate(differs.astype(np.uint8), self._reach(1))
-        _, labels, statistics, _ = cv2.connectedComponentsWithStats(touching)
+        _, labels = cv2.connectedComponents(touching)
         inside = [label for label in np.unique(labels[y0 - top : y1 - top, x0 - left : x1 - left]) if label]
         hides = np.isin(labels, inside)
         grids.body[here] = np.where(hides, 255, 0)
-        if not inside:
-            return 0, None
-        parts = [statistics[label].tolist() for label in inside]
-        box = (
-            left + min(x for x, *_ in parts),
-            top + min(y for _, y, *_ in parts),
-            left + max(x + width for x, _, width, *_ in parts),
-            top + max(y + height for _, y, _, height, _ in parts),
-        )
+        x, y, width, height = cv2.boundingRect(grids.body[here])
+        box = (left + x, top + y, left + x + width, top + y + height) if inside else None
         return int(np.count_nonzero(differs[hides])), box
 
     def _region(
@@ -94,10 +86,9 @@ class TrackPasses:
         x, y, width, height, cells = extent
         window = np.s_[y : y + height, x : x + width]
         here = labels[window] == label
-        box = (x, y, x + width, y + height)
         dwell = grids.dwell[window][here]
         return MotionRegion(
-            box=box,
+            box=(x, y, x + width, y + height),
             cells=cells,
             longest_path=int(grids.path[window][here].max()),
             longest_dwell=int(dwell.max()),
