@@ -63,7 +63,8 @@ def test_the_files_of_the_tests_lie_where_there_is_room_for_them(
     memory: int, usual: int, disk: int, folder: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a board with 4 GiB, /tmp of Debian 13 has 2 GiB, and a third of all tests failed for want of room."""
-    rooms = {"/dev/shm": memory, tempfile.gettempdir(): usual, "/var/tmp": disk}
+    rooms = {"/dev/shm": memory, "/tmp": usual, "/var/tmp": disk}
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: "/tmp")
     monkeypatch.delenv("TMPDIR", raising=False)
     monkeypatch.setattr(check, "_free_bytes", lambda path: rooms[str(path)])
     monkeypatch.setattr(check, "MEMORY_BYTES", 8 * GIB if memory < 8 * GIB else 0)
