@@ -192,7 +192,7 @@ class Installer:
     def status(self, *words: object) -> dict[str, Any]:
         seen = self.tool("fleet", "status", "--folder", self.folder, "--broker", self.broker, "--json", *words)
         # The doorbell runs in this process, and its log may be among the lines, for example "owner_told".
-    return {"exit": seen.status, **json.loads(seen.out[seen.out.index("{\n") :])}
+        return {"exit": seen.status, **json.loads(seen.out[seen.out.index("{\n") :])}
 
     def states(self) -> dict[str, str]:
         return {each["name"]: each["state"] for each in self.status()["doorbells"]}
@@ -275,8 +275,7 @@ def test_an_update_goes_wave_by_wave_and_a_broken_doorbell_stops_it(
             )  # fmt: skip
             for name, each in running.items():
                 each.look_for_updates(tmp_path / "www" / f"wave-{wave_of[name]}", repository.first_root)
-            # The doorbell runs in this process, and its log may be among the lines, for example "owner_told".
-    return {"exit": seen.status, **json.loads(seen.out[seen.out.index("{\n") :])}
+            return {"exit": seen.status, **json.loads(seen.out)}
 
         def updated() -> set[int]:
             return {wave_of[name] for name, each in running.items() if each.version == "0.2.1"}
