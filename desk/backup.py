@@ -262,7 +262,7 @@ def _use_own_data(configuration: Path) -> None:
     """Lets the configuration name the folder `data` beside it. An absolute path would be that of the old desk."""
     text = configuration.read_text(encoding="utf-8")
     configuration.write_text(_DATA_LINE.sub('data = "data"', text, count=1), encoding="utf-8")
-    if load(configuration).data != configuration.parent / "data":
+    if load(configuration).data.resolve() != (configuration.parent / "data").resolve():
         raise FormatError("The configuration in this backup names its data in an unusual way.", remedy=_UNUSUAL)
 
 

@@ -6,6 +6,7 @@ A schema cannot express rules about two keys. Run `doorward config check` or `do
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import operator
 import types
@@ -64,5 +65,6 @@ def _plain_struct(kind: type[msgspec.Struct]) -> Any:
         else:
             default = str(each.default) if isinstance(each.default, Path) else each.default
             fields.append((each.name, wanted, msgspec.field(default=default)))
-    told = {"__doc__": kind.__doc__}
+    # Before Python 3.13, the compiler leaves the indentation of further lines in.
+    told = {"__doc__": kind.__doc__ and inspect.cleandoc(kind.__doc__)}
     return msgspec.defstruct(kind.__name__, fields, kw_only=True, forbid_unknown_fields=True, namespace=told)

@@ -107,7 +107,8 @@ class System:
                 continue
             if self.alive:
                 run(["systemctl", "stop", link.name], "", check=False)
-            for each in (*self._places.units.glob(f"*.wants/{link.name}"), link):
+            # Not "*.wants/NAME": before Python 3.12, glob leaves out a link that leads nowhere.
+            for each in (*(folder / link.name for folder in self._places.units.glob("*.wants")), link):
                 with suppress(OSError):
                     each.unlink()
 
