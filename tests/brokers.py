@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import functools
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,3 +90,16 @@ def broker_with_clients(directory: Path, *workers: str) -> Iterator[BrokerWithCl
         yield world
     finally:
         world.close()
+
+
+OLD_MOSQUITTO = (2, 0, 11)
+
+
+@functools.cache
+def mosquitto_version() -> tuple[int, ...]:
+    """Returns the version of this machine's mosquitto: 2.0.11 in Debian 12 names no reason if it ends a connection."""
+    found_by = os.environ | {"PATH": os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))}
+    said = subprocess.run(["mosquitto", "-h"], capture_output=True, text=True, check=False, env=found_by).stdout
+    found = re.search(r"mosquitto version (\d+(?:\.\d+)+)", said)
+    assert found, said
+    return tuple(map(int, found[1].split(".")))

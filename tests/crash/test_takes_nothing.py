@@ -27,6 +27,8 @@ def why_not(kind: str) -> str:
         return f"mkfs.{system} is not installed"
     if f"\t{system}\n" not in Path("/proc/filesystems").read_text():
         return f"this kernel has no {system}"
+    if system != "tmpfs" and not os.access("/dev/loop-control", os.W_OK):
+        return "this machine has no /dev/loop-control"
     allowed = subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode == 0
     return "" if allowed else "no mount namespaces here"
 

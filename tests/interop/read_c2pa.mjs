@@ -6,11 +6,14 @@
 //
 // c2pa-ts knows MP4's boxes and hashes, but accepts only the brands of HEIC. This accepts any.
 
+import { webcrypto } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { BMFF, JPEG } from "@trustnxt/c2pa-ts/asset";
 import { SuperBox } from "@trustnxt/c2pa-ts/jumbf";
 import { ManifestStore, ValidationResult } from "@trustnxt/c2pa-ts/manifest";
 
+// Node 18 of Debian 12 has it elsewhere.
+globalThis.crypto ??= webcrypto;
 BMFF.canRead = () => true;
 for (const path of process.argv.slice(2)) {
   let result;

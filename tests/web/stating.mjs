@@ -1,5 +1,6 @@
 // A statement that was overtaken, as the page signs it. The doorbell refuses the first `times` after `lateMs`. Then one
 // whose number, and one whose answer is lost.
+import "./globals.mjs";
 import { build } from "../../agent/web/src/node_modules/esbuild/lib/main.js";
 
 const source = new URL("../../agent/web/src/", import.meta.url).pathname;

@@ -500,7 +500,8 @@ def test_an_exact_film_of_the_page_is_shown_in_the_colours_of_the_recorded_one()
             assert codec.profile == "High 4:4:4 Predictive"
             assert codec.pix_fmt == ("yuvj420p" if full_range else "yuv420p")
             assert (codec.color_primaries, codec.color_trc, codec.colorspace) == (BT601, UNKNOWN, BT601)
-            assert codec.sample_aspect_ratio == (0 if square else 1)
+            # PyAV for Python 3.11 has None for a ratio that the film leaves open.
+            assert (codec.sample_aspect_ratio or 0) == (0 if square else 1)
 
 
 @pytest.mark.parametrize("aspect", ["0", "1", "4/3"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -75,6 +76,7 @@ def client(link: LinkSessions, asked: list[Any], key: Ed25519PrivateKey = OWNER,
     program = [shutil.which("node") or "node", str(HERE / "link_client.mjs"), SECRET.hex(), public_key_of(device).text]
     process = subprocess.Popen(
         [*program, seed, json.dumps(asked)],
+        env=os.environ | {"NODE_NO_WARNINGS": "1"},  # on Debian 12 they stand before the answer
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

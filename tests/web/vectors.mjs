@@ -259,10 +259,11 @@ for (const note of read("ledger/checkpoint.json").notes) {
   found.checkpoints++;
   const lines = note.split("\n");
   for (const wrong of [
-    lines.toSpliced(5, 1).join("\n"),
-    lines.toSpliced(4, 1).join("\n"),
+    // Node 18 of Debian 12 has neither toSpliced nor with.
+    lines.filter((_, number) => number !== 5).join("\n"),
+    lines.filter((_, number) => number !== 4).join("\n"),
     `${note}${lines[5]}\n`,
-    lines.with(5, `${lines[5].slice(0, -6)}AAAA==`).join("\n"),
+    lines.map((line, number) => (number === 5 ? `${line.slice(0, -6)}AAAA==` : line)).join("\n"),
   ]) {
     let refused = false;
     await openCheckpoint(wrong, device, second).catch(() => (refused = true));

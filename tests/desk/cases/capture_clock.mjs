@@ -1,13 +1,12 @@
 // Compares the player's clock with a count of single milliseconds, for many drawn clips.  Prints the number of clips.
 import assert from "node:assert/strict";
-import {
-  captureTime,
-  clipAt,
-  filmSeconds,
-  gapAt,
-  isFilmed,
-  nextFilm,
-} from "../../../desk/static/cases/capture_clock.js";
+import { readFileSync } from "node:fs";
+
+// As text: Node 18 of Debian 12 takes a .js file for CommonJS, although browsers load it as a module.
+const clock = readFileSync(new URL("../../../desk/static/cases/capture_clock.js", import.meta.url));
+const { captureTime, clipAt, filmSeconds, gapAt, isFilmed, nextFilm } = await import(
+  `data:text/javascript;base64,${clock.toString("base64")}`
+);
 
 let seed = 20260;
 const drawn = (most) => {
