@@ -54,17 +54,20 @@ def parse_address(text: str) -> HookAddress:
     return HookAddress(host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
 
 
-def resolve(address: HookAddress, private: Collection[str]) -> str:
-    """Returns the address to connect to. Raises `ConfigurationError` if any address of the host is not allowed."""
+def resolve(address: HookAddress, private: Collection[str]) -> list[str]:
+    """Returns the addresses to connect to, the preferred one first.
+
+    Raises `ConfigurationError` if any address of the host is not allowed.
+    """
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise ConfigurationError(f"{address.host} has no address.", remedy="Check the name.") from error
-    numbers = [str(each[4][0]) for each in found]
+    numbers = list(dict.fromkeys(str(each[4][0]) for each in found))
     if address.host not in private:
         for number in numbers:
             _require_public(address.host, number)
-    return numbers[0]
+    return numbers
 
 
 def _require_public(host: str, number: str) -> None:

@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +38,7 @@ def post(
         context = ssl.create_default_context()
         if authority is not None:
             context.load_verify_locations(authority)
-        raw = socket.create_connection((resolve(parsed, private), parsed.port), _TIMEOUT_S)
+        raw = _connection(resolve(parsed, private), parsed.port, deadline_s)
         with raw, context.wrap_socket(raw, server_hostname=parsed.host) as connection:
             connection.sendall(_head(parsed, body, signature(secret, now_s, body)) + body)
             status = _status(connection, deadline_s)
@@ -47,6 +47,18 @@ def post(
     except OSError as error:
         return f"No connection: {getattr(error, 'verify_message', '') or error.strerror or error}."
     return "" if 200 <= status < 300 else f"The receiver answered with the status {status}."
+
+
+def _connection(numbers: Sequence[str], port: int, deadline_s: float) -> socket.socket:
+    """Connects to the first address that takes the connection. Raises `OSError` of the last one."""
+    for left, number in zip(range(len(numbers), 0, -1), numbers, strict=True):
+        try:
+            # An equal part of the time: an IPv6 address that nothing answers must not use up that of the IPv4 one.
+            return socket.create_connection((number, port), max(0.1, (deadline_s - time.monotonic()) / left))
+        except OSError:
+            if left == 1:
+                raise
+    raise ConnectionError("the host has no address")
 
 
 def _head(address: HookAddress, body: bytes, signed: str) -> bytes:

@@ -225,7 +225,26 @@ def test_no_hook_goes_to_this_computer_or_a_private_network(number: str, monkeyp
     address = parse_address("https://cms.example/hook")
     with pytest.raises(ConfigurationError, match="private network"):
         resolve(address, ())
-    assert resolve(address, ("cms.example",)) == "93.184.215.14"
+    assert resolve(address, ("cms.example",)) == ["93.184.215.14", number]
+
+
+def test_a_host_whose_first_address_takes_no_connection_gets_the_event_at_the_next_one(
+    agency: Agency, receiver: HookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's /etc/hosts names ::1 first for localhost, and a receiver may listen on 127.0.0.1 alone."""
+    hooks.make_hook(agency.organisation, agency.people[Role.ADMIN], name="RMS", address=receiver.address)
+    real, tried = socket.create_connection, list[str]()
+
+    def connect(address: tuple[str, int], timeout_s: float) -> socket.socket:
+        tried.append(address[0])
+        if address[0] == "::1":
+            raise ConnectionRefusedError
+        return real(address, timeout_s)
+
+    monkeypatch.setattr(hook_delivery, "resolve", lambda *_: ["::1", "127.0.0.1"])
+    monkeypatch.setattr(socket, "create_connection", connect)
+    assert hooks.deliver_due() == 1
+    assert tried == ["::1", "127.0.0.1"]
 
 
 def test_the_connection_goes_to_the_judged_address_if_the_name_changes_in_between(
