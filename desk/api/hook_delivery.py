@@ -58,7 +58,7 @@ def _connection(numbers: Sequence[str], port: int, deadline_s: float) -> socket.
         except OSError:
             if left == 1:
                 raise
-    raise ConnectionError("the host has no address")
+    raise ConnectionError  # no address: getaddrinfo raises instead
 
 
 def _head(address: HookAddress, body: bytes, signed: str) -> bytes:
