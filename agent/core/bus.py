@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 from agent.errors import NetworkError
 
 __all__ = [
+    "QUOTA_EXCEEDED",
     "BusConnected",
     "BusDisconnected",
     "BusEvent",
@@ -32,7 +33,7 @@ __all__ = [
 _PASSING_REFUSALS: Final = frozenset({0x80, 0x83})
 """MQTT's "unspecified error" and "implementation specific error" (MQTT 5.0 §3.4.2.1 and §3.9.3). RabbitMQ sends them
 while a node of its cluster is away."""
-_QUOTA: Final = 0x97
+QUOTA_EXCEEDED: Final = 0x97
 """MQTT's "quota exceeded"."""
 
 
@@ -144,7 +145,7 @@ class PublishRefused:
     def may_pass(self) -> bool:
         """The broker may take the same message later. For example, RabbitMQ answers 0x83 if a node with a subscriber's
         queue has just ended."""
-        return self.code in _PASSING_REFUSALS or self.code == _QUOTA
+        return self.code in _PASSING_REFUSALS or self.code == QUOTA_EXCEEDED
 
 
 @dataclass(frozen=True, slots=True)

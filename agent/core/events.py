@@ -312,7 +312,7 @@ class EventMachine:
         event = self._event
         if event is None:
             return False
-        # A visitor whom the camera has let go stands still between two pulses of the PIR.
+        # A visitor that the camera has let go stands still between two pulses of the PIR.
         if event.warm_ns is not None and self._now_ns - event.warm_ns <= self._warm_ns:
             return True
         if event.confirmed_ns is None:

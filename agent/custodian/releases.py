@@ -212,7 +212,7 @@ class Releases:
                     self.step(stored, Event.REVOKED, subject=subject, reason=FOOTAGE_DELETED)
 
     def end_lost(self) -> None:
-        """Ends every answer and tip whose bytes are gone, for example because a backup was restored, which has none.
+        """Ends every answer and tip without bytes here. For example, a restored backup has none.
 
         Otherwise the requester would hear that an answer waits, also if its owner took it back after the backup, and
         the ledger would say that it leaves. Raises `StorageError`.

@@ -132,7 +132,7 @@ def success(result: object, body: bytes = b"") -> Frame:
 
 def refusal(error: DoorwardError) -> Frame:
     """Returns an error as its client gets it: the device's words, never a stack."""
-    # A message may name a file whose name is no UTF-8, and JSON refuses the lone surrogates in it.
+    # A message may name a file in bytes that are no UTF-8, and JSON refuses the lone surrogates in it.
     message, remedy = (text.encode(errors="replace").decode() for text in (error.message, error.remedy))
     return Frame({"ok": False, "kind": type(error).__name__, "error": message, "remedy": remedy})
 

@@ -54,7 +54,7 @@ _STEP_S = 5.0
 _STABLE_AFTER_S = 10.0
 """A link that lived this many seconds, or acknowledged anything, resets the back-off."""
 _MOST_ENDED = 64
-"""Filters whose end a session is told again at each connection."""
+"""Ended filters that a session is told again at each connection."""
 
 
 def _ignore() -> None:

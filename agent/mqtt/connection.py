@@ -306,7 +306,7 @@ class Connection:
                 self._check_paho_limits()
             if events & selectors.EVENT_WRITE:
                 self._client.loop_write()
-            # Sends the keep-alive ping, and closes a connection whose last ping has no answer.
+            # Sends the keep-alive ping, and closes a connection if its last ping has no answer.
             self._client.loop_misc()
         # Hostile bytes make paho raise errors of many kinds. Each ends this connection and leaves the bus's thread
         # alive.
@@ -343,7 +343,7 @@ class Connection:
         found = None if cause is None else tls.explain(cause, self._settings, established=True)
         if self._connected or (found is not None and found.fault is LinkFault.CERTIFICATE_REFUSED):
             return found or LinkError(LinkFault.LOST, f"The broker at {self._place} closed the connection.")
-        # The end before a CONNACK may be a refused certificate whose TLS alert was lost. This takes up to 12 s.
+        # The end before a CONNACK may be a refused certificate if its TLS alert was lost. This takes up to 12 s.
         refusal = self._probe()
         return (
             refusal

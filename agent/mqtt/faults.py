@@ -11,7 +11,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent.core.bus import LinkFault
 from agent.errors import NetworkError
 
-__all__ = ["LinkError", "broken_protocol", "refused_by_broker", "stalled"]
+__all__ = ["REMEDIES", "LinkError", "broken_protocol", "refused_by_broker", "stalled"]
 
 _BY_CODE = {
     0x81: LinkFault.PROTOCOL,  # malformed packet
@@ -33,7 +33,7 @@ _BY_CODE = {
     0x97: LinkFault.BUSY,  # quota exceeded
     0x9F: LinkFault.BUSY,  # connection rate exceeded
 }
-_REMEDIES = {
+REMEDIES = {
     LinkFault.NOT_AUTHORISED: "Ask who runs the broker to admit this name.",
     LinkFault.TAKEN_OVER: "Two clients use one certificate: give each its own.",
     LinkFault.BUSY: "Nothing to do: it is tried again.",
@@ -57,14 +57,14 @@ def refused_by_broker(place: str, what: str, code: ReasonCode, properties: Prope
     # The broker's words go to a terminal and into a log, so control characters are removed.
     words = "".join(filter(str.isprintable, str(getattr(properties, "ReasonString", ""))))[:_LONGEST_WORDS]
     text = f"The broker at {place} {what}: {words or code.getName()} (0x{code.value:02x})."
-    return LinkError(fault, text, remedy=_REMEDIES.get(fault, ""))
+    return LinkError(fault, text, remedy=REMEDIES.get(fault, ""))
 
 
 def broken_protocol(place: str, what: str) -> LinkError:
     """The broker did something MQTT 5, or a limit we told it, forbids."""
-    return LinkError(LinkFault.PROTOCOL, f"The broker at {place} {what}.", remedy=_REMEDIES[LinkFault.PROTOCOL])
+    return LinkError(LinkFault.PROTOCOL, f"The broker at {place} {what}.", remedy=REMEDIES[LinkFault.PROTOCOL])
 
 
 def stalled(place: str, what: str) -> LinkError:
     """The broker missed its deadline."""
-    return LinkError(LinkFault.STALLED, f"The broker at {place} {what}.", remedy=_REMEDIES[LinkFault.STALLED])
+    return LinkError(LinkFault.STALLED, f"The broker at {place} {what}.", remedy=REMEDIES[LinkFault.STALLED])

@@ -47,7 +47,7 @@ class TlsSocket(ssl.SSLSocket):
     def do_handshake(self, block: bool = False) -> None:
         try:
             super().do_handshake(block)
-        # paho drops the only reference to a socket whose handshake failed, which would leak its descriptor.
+        # paho drops the only reference to a socket after a failed handshake, which would leak its descriptor.
         except BaseException:
             self.close()
             raise

@@ -213,7 +213,7 @@ class Vault(VaultReader):
 
     def _start(self) -> StartReport:
         with self._lock:
-            # Until the end of this start: a step that fails half-way leaves a disk whose state is unknown.
+            # Until the end of this start: a step that fails half-way leaves a disk in an unknown state.
             self._sound = False
             self._store.prepare()  # S1
             if self._store_is_low():

@@ -259,7 +259,7 @@ class TrustReading(ThreadOwned):
         root.received_bytes += size_bytes
         self._roots[name] = root
         self._roots.move_to_end(name)
-        # A broker may invent any number of roots. The root whose index is oldest goes.
+        # A broker may invent any number of roots. The root with the oldest index goes.
         if len(self._roots) > _MOST_ROOTS:
             self._roots.popitem(last=False)
         return self._chunks_if_whole(name, root, now)

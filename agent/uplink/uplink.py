@@ -50,6 +50,7 @@ from agent.core.transfer import (
 )
 from agent.core.transfer.values import LARGEST_CHUNK_BYTES
 from agent.errors import DoorwardError, StorageError
+from agent.mqtt.faults import REMEDIES
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Bus, Clock, CustodyPort, Outbox
 from agent.uplink.cell_reading import CellReading
@@ -98,7 +99,6 @@ _REPORT_S: Final = (840.0, 960.0)
 """Time between two reports of health to the installer. It depends on nothing but chance."""
 _FIRST_REPORT_S: Final = (5.0, 30.0)
 """The same after a connection."""
-_ASK_THE_OPERATOR: Final = "Ask who runs the broker to admit this name."
 _REPORT_EXPIRY_S: Final = 30 * 86_400
 _MOST_STRANGE: Final = 16
 """Filters of a session that are noted until the next look at them. More are noted after it."""
@@ -180,8 +180,8 @@ class Uplink(ThreadOwned):
         self._changed = threading.Event()
         self._packet_bytes: int | None = None
         self._link, self._remedy = "connecting", ""
-        self._refused_filters: set[str] = set()
-        """Those of requests and lists that the broker refuses on this connection."""
+        self._refused_filters: dict[str, LinkFault] = {}
+        """Those of requests and lists that the broker refuses on this connection, and why."""
         self._sent_bytes = 0
         self._received = 0
         self._look_ns = 0
@@ -304,16 +304,14 @@ class Uplink(ThreadOwned):
                 for transfer in self._transfers.values():
                     # Each sender knows its own range of tokens, and ignores the others.
                     transfer.sender.settled(event, now)
-            case SubscriptionRefused(topic_filter=topic_filter, code=code):
+            case SubscriptionRefused(topic_filter=topic_filter, code=code, may_pass=may_pass):
                 self._log.warning("subscription_refused", filter=topic_filter, code=code)
                 if topic_filter in (self._cell_filter, TRUST_FILTER):
                     # A connection over which no request comes must not look like a good one to the owner.
-                    self._refused_filters.add(topic_filter)
+                    self._refused_filters[topic_filter] = LinkFault.BUSY if may_pass else LinkFault.NOT_AUTHORISED
                     self._show_link()
             case Subscribed(topic_filter=topic_filter):
-                if topic_filter in self._refused_filters:
-                    self._refused_filters.remove(topic_filter)
-                    self._show_link()
+                self._forget_refusal(topic_filter)
                 self._reading.subscribed(topic_filter, now)
                 self._trust.subscribed(topic_filter, now)
 
@@ -340,8 +338,14 @@ class Uplink(ThreadOwned):
         if self._packet_bytes is None:
             return
         self._link, self._remedy = "connected" if self._is_live_up else "connecting", ""
-        if self._refused_filters:
-            self._link, self._remedy = LinkFault.NOT_AUTHORISED.value, _ASK_THE_OPERATOR
+        if faults := set(self._refused_filters.values()):
+            # A refusal that a person must mend comes before one that passes.
+            fault = LinkFault.NOT_AUTHORISED if LinkFault.NOT_AUTHORISED in faults else LinkFault.BUSY
+            self._link, self._remedy = fault.value, REMEDIES[fault]
+
+    def _forget_refusal(self, topic_filter: str) -> None:
+        if self._refused_filters.pop(topic_filter, None) is not None:
+            self._show_link()
 
     def _begin_reading(self, now: BootNs) -> None:
         """Begins to read lists and pages, once both connections are up."""
@@ -446,6 +450,7 @@ class Uplink(ThreadOwned):
         moved = self._cell_filter != before
         if moved and before is not None:
             self._bus.unsubscribe(before)
+            self._forget_refusal(before)
         is_due = self._now() >= self._reread_ns
         if is_due:
             self._live.subscribe(TRUST_FILTER)

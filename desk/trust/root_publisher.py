@@ -132,7 +132,7 @@ class RootConnections:
 
 
 class _RootPublisher(PeriodicThread):
-    """A round each minute, and between them a look at each broker that comes back, or whose look is due."""
+    """A round each minute, and between them a look at each broker that comes back or is due."""
 
     def __init__(self, open_bus: OpenBus | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__("root-publisher", self._publish, every_s=_EVERY_S)

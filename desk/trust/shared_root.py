@@ -485,7 +485,7 @@ def _token_signer(organisation: Organisation, person: Person) -> Signer:
         )
     from desk.tokens import token_signer  # loads a library that most desks do without
 
-    # In the label, so that a person whose key was retired gets another one and not the same again.
+    # In the label, so that a person with a retired key gets another one and not the same again.
     retired = RootKey.objects.filter(organisation=organisation, person=person).exclude(retired_at=None).count()
     return token_signer(token, f"{organisation.requester_id}.root.{person.pk}.{retired}")
 

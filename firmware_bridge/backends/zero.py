@@ -92,7 +92,7 @@ class ZeroLines:
         def heard() -> None:
             self._edges.append(Edge(wire, active, time.clock_gettime_ns(time.CLOCK_BOOTTIME)))
             if self._bell is not None:
-                # On gpiozero's thread. It wakes the bridge's selector, whose thread reads the deque.
+                # On gpiozero's thread. It wakes the bridge's selector, and that thread reads the deque.
                 os.eventfd_write(self._bell, 1)
 
         return heard

@@ -675,7 +675,7 @@ def check(world: World, killer: Killer) -> int:
     heard = ", ".join(f"{number} {kind}" for kind, number in sorted(world.witness.heard.items()))
     print(f"The witness heard {heard}, and found {len(world.witness.breaches)} breaches.")
     found = [*broken, *unheard, *killer.unwilling, *world.witness.breaches, *world.failures()]
-    # A doorbell whose subscription was refused seems connected, and nothing above is due at it.
+    # A doorbell with a refused subscription seems connected, and nothing above is due at it.
     if away := [door for door, link in world.book.links.items() if not link.is_open]:
         found.append(f"{len(away)} doorbells are not connected with all subscriptions in the end, one is {away[0]}")
     of_agents = world.of_agents()

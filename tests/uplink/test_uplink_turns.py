@@ -416,10 +416,25 @@ def test_an_owner_sees_that_the_broker_refuses_what_carries_requests_or_lists(tu
         status = turns.uplink.status()
         seen.append((status.link, status.remedy))
 
-    refused, granted = SubscriptionRefused(topic_filter, 0x83), Subscribed(topic_filter)
-    turns.run(CONNECTED, look, refused, look, granted, look, refused, CONNECTED, look)
+    refused, passing = SubscriptionRefused(topic_filter, 0x87), SubscriptionRefused(topic_filter, 0x83)
+    granted = Subscribed(topic_filter)
+    turns.run(CONNECTED, look, refused, look, granted, look, passing, look, CONNECTED, look)
     good, bad = ("connected", ""), ("not authorised", "Ask who runs the broker to admit this name.")
-    assert seen == [good, bad, good, good], "a new connection asks again"
+    busy = ("busy", "Nothing to do: it is tried again.")
+    assert seen == [good, bad, good, busy, good], "a new connection asks again"
+
+
+def test_a_refusal_that_a_person_must_mend_is_shown_before_one_that_passes_and_ends_with_the_cell(turns: Turns) -> None:
+    seen: list[str] = []
+
+    def look() -> None:
+        seen.append(turns.uplink.status().link)
+
+    turns.run(
+        CONNECTED, SubscriptionRefused(CELL, 0x87), SubscriptionRefused(TRUST_FILTER, 0x80), look,
+        lambda: turns.uplink.listen_to(NEXT_CELL), PAUSE, look, Subscribed(TRUST_FILTER), look,
+    )  # fmt: skip
+    assert seen == ["not authorised", "busy", "connected"]
 
 
 def test_a_refused_piece_of_a_list_is_no_fault_of_the_link(turns: Turns) -> None:

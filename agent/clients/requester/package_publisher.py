@@ -24,6 +24,7 @@ from typing import Final
 
 from agent.clients.requester.root_news import JoinedChunks, number_of_chunks
 from agent.core.bus import (
+    QUOTA_EXCEEDED,
     BusDisconnected,
     BusEvent,
     MessageReceived,
@@ -63,8 +64,6 @@ _QUIET_S: Final = 2.0
 """A broker sends what it retains right beside its answer to the subscription."""
 _ASK_EVERY_S: Final = 0.25
 """Between two subscriptions. Azure Event Grid takes five in a second."""
-_QUOTA: Final = 0x97
-"""MQTT's "quota exceeded"."""
 _AFTER_QUOTA_S: Final = 1.0
 INDEX: Final = TRUST_SLOTS
 """Stands for the index among the slots."""
@@ -300,7 +299,7 @@ class _RetainedReading:
         self._bus.subscribe(topic_filter)
 
     def _refused(self, topic_filter: str, code: int) -> None:
-        if code != _QUOTA:
+        if code != QUOTA_EXCEEDED:
             raise ConfigurationError(
                 f"The broker does not let this root read {topic_filter} (0x{code:02x}), so an older list could go out "
                 "in place of a newer one.",

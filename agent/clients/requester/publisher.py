@@ -76,8 +76,8 @@ def _nothing(_: PublishAcknowledged | PublishRefused) -> None:
 class PublishQueue:
     """Messages waiting for the broker, one per slot, the newest wins. If the queue is full, the oldest are dropped.
 
-    With several brokers, messages for one that is out of reach wait, and the others go. A message whose refusal may
-    pass goes again, up to six times within a minute.
+    With several brokers, messages for one that is out of reach wait, and the others go. If a refusal may pass, its
+    message goes again, up to six times within a minute.
     """
 
     def __init__(self, bus: Bus, clock: Callable[[], float] = time.monotonic) -> None:

@@ -161,7 +161,7 @@ class PageOperations:
         if name == "live":
             result, body = self._live(self._viewer(caller), read_operation(name, frame))
             return Frame({"ok": True, "result": result}, body)
-        # Before the table of operations is asked: this rule is about the caller, whom `Control` does not know.
+        # Before the table of operations is asked: this rule is about the caller, and `Control` does not know who calls.
         if name == "talk_begin":
             self._check_talker(caller, read_operation(name, frame))
         if name not in PAGE:
