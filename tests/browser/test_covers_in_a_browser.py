@@ -72,6 +72,18 @@ def test_two_films_that_differ_only_below_the_covers_become_the_same_bytes(brows
     assert made != covered(browser, two, FACE, elsewhere, exact=exact)
 
 
+@pytest.mark.parametrize("exact", [pytest.param(False, marks=pytest.mark.at_length("make test-browser")), True])
+def test_two_films_that_differ_only_in_their_keyframes_become_the_same_bytes(browser: Browser, exact: bool) -> None:
+    """A camera that sets a keyframe where the scene changes would tell when something below a cover changed."""
+    films = [film_of(scene(5), keyframes=keyframes) for keyframes in ((0, 7, 8, 23), range(0, FRAMES, PER_S))]
+    assert films[0] != films[1]
+    made = [covered(browser, film, FACE, exact=exact) for film in films]
+    assert made[0] == made[1]
+    with av.open(io.BytesIO(made[0])) as container:
+        keyframes = [number for number, frame in enumerate(container.decode(video=0)) if frame.key_frame]
+    assert keyframes == [0, 10, 20]
+
+
 @pytest.mark.parametrize("bframes", [0, pytest.param(2, marks=pytest.mark.at_length("make test-browser"))])
 def test_no_pixel_outside_of_the_covers_of_an_exact_film_of_the_page_differs_from_the_recorded_one(
     browser: Browser, tmp_path: Path, bframes: int
@@ -135,7 +147,7 @@ def test_each_covered_pixel_is_black_and_the_others_are_close_to_the_recorded_on
 
 @pytest.mark.at_length("make test-browser")
 @pytest.mark.parametrize("bframes", [0, 2])
-def test_times_keyframes_and_length_stay_and_a_requester_joins_it_with_captured_films(
+def test_times_and_length_stay_and_a_requester_joins_it_with_captured_films(
     browser: Browser, tmp_path: Path, bframes: int
 ) -> None:
     captured = film_of(scene(3), lossless=False, bframes=bframes)

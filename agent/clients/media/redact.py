@@ -73,6 +73,9 @@ _LONGEST_S: Final = 3660
 """A segment is at most an hour long (FORMAT.md)."""
 _FOREVER_MS: Final = 1 << 62
 """After every picture: an altered doorbell may date one hours after the end of its film."""
+_KEYFRAME_EVERY_S: Final = 1
+"""Seconds from one keyframe of a new film to the next. Cameras may set a keyframe where the scene changes, so those of
+the recorded film would tell when something below a cover changed."""
 _START_CODE: Final = b"\x00\x00\x00\x01"
 
 
@@ -90,7 +93,7 @@ class FilmComparison:
 
 
 def cover_film(media: bytes, redactions: Sequence[Redaction], length_ms: int, *, exact: bool = False) -> bytes:
-    """Returns the film with each redaction's places filled with black. Keyframes stay where they were.
+    """Returns the film with each redaction's places filled with black, and a keyframe every second.
 
     `length_ms`: the length of the film by its record. `exact`: pixels outside of the covers keep their values. Raises
     `FormatError` if the film fails to open, or if it cannot be exact.
@@ -104,15 +107,19 @@ def cover_film(media: bytes, redactions: Sequence[Redaction], length_ms: int, *,
         container.seek(0)
         encoder = _FilmEncoder(stream.codec_context, exact=exact)
         first_tick: int | None = None
+        key_tick = 0
         for frame in container.decode(stream):
+            tick = frame.pts or 0
             # Times count from the first picture, as the new film's do, whatever an altered doorbell writes.
-            first_tick = frame.pts or 0 if first_tick is None else first_tick
-            at_ns = round(((frame.pts or 0) - first_tick) * base * NS_PER_S)
+            is_key = first_tick is None or (tick - key_tick) * base >= _KEYFRAME_EVERY_S
+            first_tick = tick if first_tick is None else first_tick
+            key_tick = tick if is_key else key_tick
+            at_ns = round((tick - first_tick) * base * NS_PER_S)
             # A copy, because the decoder still needs its own picture.
             picture = np.array(_picture(frame, exact=exact), np.uint8)
             for box in _boxes(redactions, at_ns, frame.width, frame.height):
                 _fill(picture, box)
-            encoder.add(picture, at_ns, keyframe=frame.key_frame)
+            encoder.add(picture, at_ns, keyframe=is_key)
         return encoder.finish(round((end_ticks - (first_tick or 0)) * base * NS_PER_S))
 
 
@@ -249,7 +256,7 @@ class _FilmEncoder:
         if picture.shape != (self._codec.height * 3 // 2, self._codec.width):
             raise FormatError("The size of its pictures changes.")
         frame = av.VideoFrame.from_ndarray(picture, format=_FORMAT)
-        frame.pict_type = PictureType.I if keyframe or not self._times_ns else PictureType.NONE
+        frame.pict_type = PictureType.I if keyframe else PictureType.NONE
         frame.pts, frame.time_base = len(self._times_ns), self._codec.time_base
         self._times_ns.append(at_ns)
         self._packets += self._codec.encode(frame)

@@ -75,7 +75,13 @@ def scene(seed: int) -> Pictures:
 
 
 def film_of(
-    pictures: Pictures, *, lossless: bool = True, bframes: int = 0, colours: int = 2, square: bool = False
+    pictures: Pictures,
+    *,
+    lossless: bool = True,
+    bframes: int = 0,
+    colours: int = 2,
+    square: bool = False,
+    keyframes: Sequence[int] = range(0, 1000, PER_S),
 ) -> bytes:
     """The pictures as the recorder would store them, a GOP a second. Lossless, a decoder returns just these pixels."""
     codec = av.CodecContext.create("libx264", "w")
@@ -90,7 +96,7 @@ def film_of(
     for number, picture in enumerate(pictures):
         frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
         frame.pts, frame.time_base = number, codec.time_base
-        frame.pict_type = PictureType.I if number % PER_S == 0 else PictureType.NONE
+        frame.pict_type = PictureType.I if number in keyframes else PictureType.NONE
         packets += codec.encode(frame)
     packets += codec.encode(None)
     made = [
@@ -100,8 +106,8 @@ def film_of(
     ends = [*starts[1:], len(made)]
     writer = FragmentedMp4Writer(StreamDescription(WIDTH, HEIGHT, PER_S, WIDTH, HEIGHT, False))
     parts = b""
-    for number, (first, end) in enumerate(zip(starts, ends, strict=True)):
-        gop = Gop(tuple(made[first:end]), BootNs((number + 1) * NS_PER_S))
+    for first, end in zip(starts, ends, strict=True):
+        gop = Gop(tuple(made[first:end]), BootNs(end * NS_PER_S // PER_S))
         parts += writer.add(gop) if parts else writer.begin(gop)
     return parts
 
@@ -158,7 +164,20 @@ def test_the_rest_of_the_picture_stays_as_it_was() -> None:
         assert error.mean() < 3
 
 
-def test_times_keyframes_and_length_of_a_film_stay() -> None:
+@pytest.mark.parametrize("exact", [False, True])
+def test_two_films_that_differ_only_in_their_keyframes_become_the_same_bytes(exact: bool) -> None:
+    """A camera that sets a keyframe where the scene changes would tell when something below a cover changed."""
+    shown = scene(5)
+    films = [film_of(shown, keyframes=keyframes) for keyframes in ((0,), (0, 7, 8, 23), range(0, FRAMES, PER_S))]
+    assert len({len(film) for film in films}) == 3
+    made = [cover_film(film, [FACE], FRAMES * 100, exact=exact) for film in films]
+    assert made[0] == made[1] == made[2]
+    with av.open(io.BytesIO(made[0])) as container:
+        keyframes = [number for number, frame in enumerate(container.decode(video=0)) if frame.key_frame]
+    assert keyframes == [0, 10, 20]
+
+
+def test_times_and_length_of_a_film_stay() -> None:
     for bframes in (0, 2):
         captured = film_of(scene(3), lossless=False, bframes=bframes)
         redacted = cover_film(captured, [FACE], FRAMES * 100)

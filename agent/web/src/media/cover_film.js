@@ -19,6 +19,11 @@ const TICKS_PER_US = TICKS_PER_MS / 1000;
 /** Farthest that an encoder may move a covered pixel from black. Filters at the rim of a cover end within `RIM_PX`. */
 const NEAR_BLACK = 24;
 const RIM_PX = 4;
+/**
+ * From one keyframe of a new film to the next. Cameras may set a keyframe where the scene changes, so those of the
+ * recorded film would tell when something below a cover changed.
+ */
+const KEYFRAME_EVERY_TICKS = TICKS_PER_S;
 /** A film without loss as browsers name it: the profile High 4:4:4 Predictive. */
 const LOSSLESS = "avc1.f4001f";
 
@@ -28,7 +33,7 @@ export const msOf = (tick) => Math.floor(tick / TICKS_PER_MS);
 /** @typedef {typeof import("./lossless_encoder.js")} Lossless makes exact films: pixels outside of the covers stay */
 
 /**
- * The film with each redaction's places filled with black. Keyframes stay where they were. Throws `PageError` if this
+ * The film with each redaction's places filled with black, and a keyframe every second. Throws `PageError` if this
  * browser cannot make it, or cannot check an exact one.
  *
  * @param {Bytes} media
@@ -42,11 +47,11 @@ export async function coverFilm(media, redactions, lengthMs, lossless) {
   const samples = picturesIn(media);
   const ticks = samples.map(({ at }) => at).sort((one, other) => one - other);
   const endTick = Math.max(...samples.map(({ at, duration }) => at + duration));
-  const keys = new Set(samples.filter(({ isKey }) => isKey).map(({ at }) => at));
   /** @type {FilmEncoder | InstanceType<Lossless["LosslessEncoder"]> | undefined} */
   let encoder;
   let size = { width: 0, height: 0 };
   let count = 0;
+  let keyTick = Number.NEGATIVE_INFINITY;
   try {
     for await (const frame of decoded(media, samples)) {
       const [tick, colorSpace] = [frame.timestamp, frame.colorSpace.toJSON()];
@@ -61,7 +66,8 @@ export async function coverFilm(media, redactions, lengthMs, lossless) {
       }
       if (tick !== ticks[count] || width !== size.width || height !== size.height) throw broken();
       for (const box of boxesAt(covers, msOf(tick), width, height)) fill(picture, box);
-      const isKey = !count || keys.has(tick);
+      const isKey = tick - keyTick >= KEYFRAME_EVERY_TICKS;
+      if (isKey) keyTick = tick;
       if (encoder instanceof FilmEncoder)
         await encoder.add(picture, { atUs: Math.round(tick / TICKS_PER_US), isKey, colorSpace });
       else encoder.add(planesOf(picture), { isKey });
