@@ -2,8 +2,8 @@
 
 A timestamp says for a week that nothing newer was signed. The desk makes a new one each day, and at once after a
 signature. It publishes on the broker of `desk.toml`, or on all brokers of the root's list. A killed broker may have
-lost the package. So the desk stays connected to each broker, and looks when one has come back, four times within two
-minutes of a change, and then every ten. After a fault of a connected broker it pauses (`PackageKeeper`). A desk that
+lost the package. So the desk stays connected to each broker, and looks when one has come back, every 40 s for ten
+minutes after a change, and then every ten. After a fault of a connected broker it pauses (`PackageKeeper`). A desk that
 was put back from a backup leaves newer news of its root on the broker, and says so.
 """
 

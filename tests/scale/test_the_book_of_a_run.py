@@ -211,12 +211,13 @@ def test_a_whole_agent_that_is_back_before_its_owner_looks_again_has_two_connect
     assert f"later at {DOOR} of shard 0: never" in book.unheard(now_s), "its next connection counts"
 
 
-def test_a_whole_agent_that_loses_its_broker_during_the_look_is_connected_with_the_next_one(
-    tmp_path: Path,
+@pytest.mark.parametrize("event", ["link_down", "lists_down"])
+def test_a_whole_agent_that_loses_a_connection_during_the_look_is_connected_with_the_next_one(
+    tmp_path: Path, event: str
 ) -> None:
     said: list[tuple[object, ...]] = []
     notes, at = LinkNotes(DOOR, tmp_path / "agent.log", lambda *words: said.append(words)), datetime.now(UTC)
-    (tmp_path / "agent.log").write_text(json.dumps({"at": at.isoformat(), "event": "link_down"}) + "\n")
+    (tmp_path / "agent.log").write_text(json.dumps({"at": at.isoformat(), "event": event}) + "\n")
     notes.note(up=True, looked_s=time.monotonic() - 5)
     notes.note(up=True, looked_s=time.monotonic())
     notes.note(up=False, looked_s=99.0)

@@ -69,7 +69,10 @@ port = {port}
 ca = "{ca}"
 certificate = "{certificate}"
 key = "{key}"
+session_hours = {session_hours}
 """
+_BREAKS = (b'"link_down"', b'"lists_down"')
+"""Events of the agent's log: with a session it has two connections."""
 
 
 def make_film(path: Path) -> None:
@@ -140,7 +143,7 @@ class WholeAgent:
             _CONFIGURATION.format(
                 number=self._number, state=self.folder / "state", longitude=self.shard.west + 0.25, camera=camera,
                 host=settings.host, port=settings.port, ca=settings.authority, certificate=settings.certificate,
-                key=settings.key,
+                key=settings.key, session_hours=settings.session_s // 3600,
             )
         )  # fmt: skip
         return path
@@ -231,7 +234,7 @@ class LinkNotes:
             self._say("up", self._device, looked_s)
 
     def _breaks_s(self) -> list[float]:
-        """Returns when the agent noticed that its link was down, by the monotonic clock, since the last call."""
+        """Returns when the agent noticed that a connection was down, by the monotonic clock, since the last call."""
         if not self._log.exists():
             return []  # before its first start
         with self._log.open("rb") as log:
@@ -240,7 +243,7 @@ class LinkNotes:
         lines = lines[: lines.rfind(b"\n") + 1]
         self._read_bytes += len(lines)
         ahead_s = time.time() - time.monotonic()
-        found = [json.loads(line) for line in lines.splitlines() if b'"link_down"' in line]
+        found = [json.loads(line) for line in lines.splitlines() if any(each in line for each in _BREAKS)]
         return [datetime.datetime.fromisoformat(each["at"]).timestamp() - ahead_s for each in found]
 
 

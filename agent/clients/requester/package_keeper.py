@@ -3,7 +3,7 @@
 A broker that is killed loses what it acknowledged since it last wrote to its disk (mosquitto: `autosave_interval`). A
 doorbell that connects then would miss a revocation. So `PackageKeeper` looks after each new connection, and publishes
 what is missing. It also looks if the connection broke while it published, because the first chunks may be lost. It says
-when the next look is due although nothing happened: four times within two minutes of a change, and then every ten.
+when the next look is due although nothing happened: every 40 s for ten minutes after a change, and then every ten.
 
 A fault that stays must not send the package again and again, because a service bills or bans a client that does. So a
 connected broker gets a growing pause after each fault, up to five minutes, or ten if it hangs up, and ten minutes after
@@ -46,11 +46,13 @@ __all__ = ["BrokerWatch", "KeptPackage", "PackageKeeper", "RootKeeping"]
 _TIMEOUT_S: Final = 30.0
 _LOOK_S: Final = 600.0
 """From one look at a broker to the next, although nothing happened: its operator may have emptied it."""
-_REPEAT_S: Final = 30.0
-"""The same after a change of the package. A cluster of RabbitMQ keeps no list for a doorbell if their connection has
-died. The doorbell learns that within 68 s. A broker that has the package gets no second copy."""
-_REPEAT_FOR_S: Final = 110.0
-"""From a change on, in which each look is followed by such a look. The last one comes after two minutes."""
+_REPEAT_S: Final = 40.0
+"""The same after a change of the package. A cluster of RabbitMQ keeps no list for a doorbell that was away, for example
+because its node had died. So the doorbell hears of a revocation within a minute of its return. A broker that has the
+package gets no second copy."""
+_REPEAT_FOR_S: Final = 570.0
+"""From a change on, in which each look is followed by such a look. The last one comes after ten minutes: a node of a
+busy cluster needs minutes to start, and a list is the most urgent while it is new."""
 _AGAIN_S: Final = 5.0
 """After a fault. Each try waits for the broker for half a minute already."""
 _MOST_PAUSE_S: Final = 300.0

@@ -326,20 +326,20 @@ def test_a_refusal_that_does_not_pass_in_time_is_a_fault_of_the_network(package:
     assert keeper.pause_s <= 5.0, "another try may help"
 
 
-def test_a_change_is_looked_after_four_times_within_two_minutes_and_then_every_ten(package: bytes) -> None:
-    """A doorbell of a RabbitMQ cluster misses it if its connection has died, and is back within 68 s."""
+def test_a_change_is_looked_after_every_40_s_for_ten_minutes_and_then_every_ten(package: bytes) -> None:
+    """A doorbell of a RabbitMQ cluster misses it if its node has died, and hears it within a minute of its return."""
     watched = Watched(RefusingBroker(), package)
     watched.run(30.0)
     assert len(watched.told) == 1, "the first look of a program is no change"
     watched.package = b"another list"
     began_s, looks = watched.clock.now_s, len(watched.told)
     times_s = []
-    while watched.clock.now_s < began_s + 800.0:
+    while watched.clock.now_s < began_s + 1300.0:
         watched.run(1.0)
         if len(watched.told) > looks:
             looks = len(watched.told)
             times_s.append(watched.clock.now_s - began_s)
-    assert times_s == pytest.approx([1.0, 31.0, 61.0, 91.0, 121.0, 721.0], abs=6.0)
+    assert times_s == pytest.approx([*(1.0 + 40.0 * each for each in range(16)), 1201.0], abs=6.0)
 
 
 def test_a_new_package_waits_for_no_pause(package: bytes) -> None:
