@@ -78,11 +78,9 @@ def _pure(reason: str) -> Kernel:
     return Kernel(PurePasses, False, f"NumPy and OpenCV, for the native kernel is not in force: {reason}")
 
 
-_CELLS = ("steps", "smooth", "dry", "last", "before_last", "quick_mean", "quick_threshold")
-_FLOATS = ("mean", "cell_noise", "contrast", "threshold", "per_sensitivity", "blind", "seen", "light")
 _ORDER = (
-    *_CELLS,
-    *_FLOATS,
+    *("steps", "smooth", "dry", "last", "before_last", "quick_mean", "quick_threshold"),
+    *("mean", "cell_noise", "contrast", "threshold", "per_sensitivity", "blind", "seen", "light"),
     *("residual", "differing", "path", "dwell", "unchanged", "changing", "previous", "age"),
     *("scene", "scene_threshold", "then", "body"),
 )
@@ -149,7 +147,7 @@ class NativePasses:
         self._found = np.zeros(_BODY_NUMBERS, np.int64)
         self._own = {
             "steps_of_luma": steps_of_luma(),
-            "bands": np.zeros(max(1, sum(2 * (width_px >> level) for level in range(1, levels + 1))), np.uint8),
+            "bands": np.zeros(max(width_px, sum(2 * (width_px >> level) for level in range(1, levels + 1))), np.uint8),
             "scratch": np.zeros(2 * cells, np.float32),
             "marks": np.zeros(2 * cells, np.uint8),
             "queue": np.zeros(cells, np.uint16),

@@ -187,7 +187,6 @@ class MotionConfirmation:
         # The lamp draws insects at night, so a small thing must be upright and surely tracked besides.
         if lamp:
             x0, y0, x1, y1 = region.box
-            is_upright = y1 - y0 >= x1 - x0
-            return surely_tracked and is_upright and region.cells >= _LEAST_CELLS_AT_NIGHT
+            return surely_tracked and y1 - y0 >= x1 - x0 and region.cells >= _LEAST_CELLS_AT_NIGHT
         dwells = region.longest_dwell >= self._least_dwell and region.total_dwell >= _SURE_MEAN_DWELL * region.cells
         return surely_tracked or dwells

@@ -62,7 +62,7 @@ from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, MakePasses
 from agent.core.motion.passes.pure import PurePasses
 from agent.core.motion.presence import PresenceTracker, around
-from agent.core.motion.pyramid import averaged, check_luma, grid_size
+from agent.core.motion.pyramid import check_luma, grid_size
 from agent.core.motion.sample import CONFIRMED_SCORE, MotionSample, MotionState, RelativeBox
 from agent.core.motion.tracking import Tracks
 from agent.core.motion.zones import ZoneMap
@@ -104,8 +104,7 @@ class Detector:
         settings: MotionSettings | None = None,
         make_passes: MakePasses = PurePasses,
     ) -> None:
-        settings = settings or MotionSettings()
-        self._settings = settings
+        self._settings = settings = settings or MotionSettings()
         self._pace = FrameRateMonitor(frames_per_s)
         self._rows, self._columns = grid_size(height_px, width_px)
         self._shape = (height_px, width_px)
@@ -115,7 +114,6 @@ class Detector:
         self._lens = LensWatch(self._rows, self._columns, zones_here.watched)
         self._grids = grids = Grids(zones_here)
         self._passes = passes = make_passes(grids, height_px, width_px)
-        self._is_tiny = self._shape == (self._rows, self._columns)
         self._presence = PresenceTracker(grids, passes, settings)
         self._lingering = LingeringVisitor(grids, passes, settings)
         self._clearing = NoiseReduction()
@@ -158,8 +156,7 @@ class Detector:
             self._clearing = NoiseReduction()
         clearing, passes = self._clearing, self._passes
         plan = clearing.plan()
-        luma = averaged(frame.luma, self._shape) if self._is_tiny else frame.luma
-        differing_cells = passes.look(luma, plan, jump_limit(self._background.scene_noise) if plan else 0)
+        differing_cells = passes.look(frame.luma, plan, jump_limit(self._background.scene_noise) if plan else 0)
         if plan:
             clearing.heard(plan, passes.jumping_cells / (self._rows * self._columns))
         if begins:

@@ -145,7 +145,8 @@ def is_only_lit(frame: Luma, background: Grid, box: CellBox, body: Cells | None 
     now -= cv2.blur(now, (5, 5))
     before -= cv2.blur(before, (5, 5))
     if body is not None:
-        now, before = (each[body[here] > 0] for each in (now, before))
+        inside = body[here] > 0
+        now, before = now[inside], before[inside]
     # At least one step of structure a cell, so that noise does not correlate.
     least = float(now.size)
     product = max(least, float(np.vdot(now, now))) * max(least, float(np.vdot(before, before)))

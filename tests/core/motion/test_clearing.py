@@ -19,13 +19,14 @@ def frame(*places: tuple[int, int], luma: int = 170) -> Luma:
     picture = np.full((ROWS, COLUMNS), 110, np.uint8)
     for place in places:
         picture[place] = luma
-    return picture
+    # Four pixels to a cell: a picture as small as the grid would be averaged.
+    return picture.repeat(2, axis=0).repeat(2, axis=1)
 
 
 def after(plan: int, *frames: Luma) -> tuple[Cells, int]:
     """The analysed grid, and how many cells jump, if the last frame is treated as planned and all are kept."""
     grids = Grids(ZoneMap().rasterise(ROWS, COLUMNS))
-    passes = PurePasses(grids, ROWS, COLUMNS)
+    passes = PurePasses(grids, 2 * ROWS, 2 * COLUMNS)
     for luma in frames[:-1]:
         passes.look(luma, KEEP, 0)
     passes.look(frames[-1], plan | KEEP, 12)

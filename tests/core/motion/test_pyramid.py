@@ -45,6 +45,13 @@ def test_every_cell_is_the_mean_of_its_block() -> None:
     assert np.array_equal(shrunk(luma), steps)
 
 
+def test_a_picture_as_small_as_the_grid_is_averaged_in_place() -> None:
+    luma = np.random.default_rng(1).integers(0, 256, (64, 96), np.uint8)
+    wide = np.pad(luma.astype(int), ((1, 0), (1, 0)), "reflect")
+    means = wide[:-1, :-1] + wide[:-1, 1:] + wide[1:, :-1] + wide[1:, 1:] + 2 >> 2
+    assert np.array_equal(shrunk(luma), np.rint(STEPS_PER_E * np.log((means + 20) / 20)))
+
+
 def test_an_odd_last_row_and_column_are_left_out() -> None:
     luma = np.random.default_rng(1).integers(0, 256, (241, 321), np.uint8)
     assert np.array_equal(shrunk(luma), shrunk(luma[:240, :320]))

@@ -49,7 +49,7 @@ typedef uint8_t cell;
 typedef struct {
     int32_t rows, columns, height_px, width_px, levels, frame_is;
     const cell *steps_of_luma; /* (256,) */
-    cell *bands;               /* two rows of every level but the last, one behind the other */
+    cell *bands;               /* rows on the way to the grid: two of each level, or one if there is no level */
     cell *steps, *smooth, *dry, *last, *before_last;
     cell *quick_mean, *quick_threshold;
     float *mean, *cell_noise, *contrast, *threshold, *per_sensitivity, *blind, *seen;
@@ -71,6 +71,7 @@ typedef struct {
 static inline int smaller(int a, int b) { return a < b ? a : b; }
 static inline int larger(int a, int b) { return a > b ? a : b; }
 static inline cell distance(cell a, cell b) { return a > b ? (cell)(a - b) : (cell)(b - a); }
+static inline cell mean_of_four(int a, int b, int c, int d) { return (cell)((a + b + c + d + 2) >> 2); }
 static inline float magnitude(float value) { return value < 0.0f ? -value : value; }
 
 /* To the nearest whole number, ties to even, for |value| < 2^22: 3 × 2^22 leaves a float no room for a fraction. */
@@ -107,7 +108,7 @@ static void halve(const cell *restrict upper, const cell *restrict lower, cell *
         uint16_t a, b;
         memcpy(&a, upper + 2 * x, sizeof a);
         memcpy(&b, lower + 2 * x, sizeof b);
-        out[x] = (cell)(((a & 255) + (a >> 8) + (b & 255) + (b >> 8) + 2) >> 2);
+        out[x] = mean_of_four(a & 255, a >> 8, b & 255, b >> 8);
     }
 }
 
@@ -124,11 +125,24 @@ static const cell *row_of(const grids *g, const cell *luma, ptrdiff_t stride, in
     return out;
 }
 
+/* Row `y` of a picture as small as the grid: in place, the mean of each pixel, the one to its left and those above. */
+static const cell *averaged_row(const grids *g, const cell *luma, ptrdiff_t stride, int y) {
+    const cell *restrict upper = luma + mirrored(y - 1, g->rows) * stride, *restrict lower = luma + y * stride;
+    cell *restrict out = g->bands;
+    int columns = g->columns, left = mirrored(-1, columns);
+    out[0] = mean_of_four(upper[left], upper[0], lower[left], lower[0]);
+    for (int x = 1; x < columns; x++) out[x] = mean_of_four(upper[x - 1], upper[x], lower[x - 1], lower[x]);
+    return out;
+}
+
 static void shrink(const grids *g, const cell *luma, ptrdiff_t stride) {
+    /* Copies: a byte may be part of anything, so after each one that is written the compiler would read `g` again. */
+    const cell *steps = g->steps_of_luma;
+    const int columns = g->columns;
     for (int y = 0; y < g->rows; y++) {
-        const cell *row = row_of(g, luma, stride, g->levels, y, 0);
-        cell *out = g->steps + y * g->columns;
-        for (int x = 0; x < g->columns; x++) out[x] = g->steps_of_luma[row[x]];
+        const cell *row = g->levels ? row_of(g, luma, stride, g->levels, y, 0) : averaged_row(g, luma, stride, y);
+        cell *restrict out = g->steps + y * columns;
+        for (int x = 0; x < columns; x++) out[x] = steps[row[x]];
     }
 }
 
@@ -162,11 +176,8 @@ static int64_t look(grids *g, const cell *luma, ptrdiff_t stride, int32_t plan, 
     int64_t jumping = 0;
     shrink(g, luma, stride);
     g->frame_is = plan & (SMOOTH | DRY);
-    const cell *frame = g->steps;
-    if (plan & SMOOTH) {
-        blur_3x3(g, frame, g->smooth);
-        frame = g->smooth;
-    }
+    const cell *frame = plan & SMOOTH ? g->smooth : g->steps;
+    if (plan & SMOOTH) blur_3x3(g, g->steps, g->smooth);
     if (plan & DRY)
         for (int i = 0; i < cells; i++) g->dry[i] = g->last[i] < frame[i] ? g->last[i] : frame[i];
     if (plan & COUNT_JUMPS)
@@ -292,25 +303,27 @@ EXPORT int32_t doorward_differ(grids *g, int32_t beside_scene) {
 
 /* ---- follow */
 
-/* To whole steps, 0 to 255.  Two loops and a place in between, because as one they are not vectorised. */
-static void to_cells(const float *restrict values, float *restrict clamped, cell *restrict out, int cells) {
-    for (int i = 0; i < cells; i++) {
-        float inside = values[i] > 0.0f ? values[i] : 0.0f;
-        clamped[i] = inside < 255.0f ? inside : 255.0f;
+/* `share` of each value to whole steps, 0 to 255.  In parts, which stay in the cache between two loops, because as one
+ * loop they are not vectorised. */
+static void to_cells(const float *restrict values, float share, cell *restrict out, int cells) {
+    float clamped[128];
+    for (int from = 0; from < cells; from += 128) {
+        int count = smaller(128, cells - from);
+        for (int i = 0; i < count; i++) {
+            float value = values[from + i] * share, inside = value > 0.0f ? value : 0.0f;
+            clamped[i] = inside < 255.0f ? inside : 255.0f;
+        }
+        for (int i = 0; i < count; i++) out[from + i] = (cell)(int32_t)rounded(clamped[i]);
     }
-    for (int i = 0; i < cells; i++) out[i] = (cell)(int32_t)rounded(clamped[i]);
 }
 
-static void round_mean(grids *g) { to_cells(g->mean, g->scratch, g->quick_mean, g->rows * g->columns); }
+static void round_mean(grids *g) { to_cells(g->mean, 1.0f, g->quick_mean, g->rows * g->columns); }
 
 EXPORT void doorward_follow_quietly(grids *g, float weight) {
     int cells = g->rows * g->columns;
     const cell *restrict frame = frame_of(g);
     float *restrict mean = g->mean;
-    for (int i = 0; i < cells; i++) {
-        float step = ((float)frame[i] - mean[i]) * weight;
-        mean[i] += step;
-    }
+    for (int i = 0; i < cells; i++) mean[i] += ((float)frame[i] - mean[i]) * weight;
     round_mean(g);
 }
 
@@ -366,8 +379,8 @@ EXPORT int32_t doorward_follow(grids *g, const following *rates, int32_t spares_
     for (int i = 0; i < cells; i++) {
         float factor = (residual[i] > noise[i]) & !near[i] ? by.noise_rise : by.noise_fall, next = noise[i] * factor;
         noise[i] = next > LEAST_NOISE ? next : LEAST_NOISE;
+        noisy += residual[i] > noise_level;
     }
-    for (int i = 0; i < cells; i++) noisy += residual[i] > noise_level;
     return noisy;
 }
 
@@ -375,15 +388,14 @@ EXPORT void doorward_set_threshold(grids *g, float cell_noise_factor, float leas
     int cells = g->rows * g->columns;
     const float *restrict noise = g->cell_noise, *restrict contrast = g->contrast, *restrict blind = g->blind;
     const float *restrict per_sensitivity = g->per_sensitivity;
-    float *restrict threshold = g->threshold, *restrict quick = g->scratch;
+    float *restrict threshold = g->threshold;
     for (int i = 0; i < cells; i++) {
         float value = noise[i] * cell_noise_factor;
         value = value > least ? value : least;
         value = (value + contrast[i]) - shared;
         threshold[i] = value * per_sensitivity[i] + blind[i];
-        quick[i] = threshold[i] * QUICK_SHARE;
     }
-    to_cells(quick, quick + cells, g->quick_threshold, cells);
+    to_cells(threshold, QUICK_SHARE, g->quick_threshold, cells);
     round_mean(g);
 }
 
@@ -543,8 +555,7 @@ EXPORT int32_t doorward_find_body(grids *g, int32_t left, int32_t top, int32_t r
             int at = y * stride + x;
             float residual = magnitude(difference[at] - sums[at] * PER_SQUARE);
             float threshold = thresholds[at] > least ? thresholds[at] : least;
-            int hides = (residual > threshold) & (magnitude(difference[at]) > QUICK_SHARE * threshold);
-            differs[at] = hides ? 255 : 0;
+            differs[at] = (residual > threshold) & (magnitude(difference[at]) > QUICK_SHARE * threshold) ? 255 : 0;
         }
     memset(left_over, 0, (size_t)(unsigned)cells);
     dilate(differs, rows, columns, stride, 1, left_over + origin);
