@@ -101,7 +101,7 @@ def line(book: Book, audit: Audit, now_s: float) -> str:
         f"{len(published) - lists} requests, bulletins and notices, {lists} lists, {len(sent)} answers, "
         f"{sum(each.state == 'complete' for each in sent)} delivered, {acknowledged} acknowledged parts. "
         f"{len(audit.whole)} answers read again, {len(audit.lost)} parts lost, {len(audit.doubled)} doubled. "
-        f"{len(book.unheard(now_s))} unheard."
+        f"{len(book.unheard(now_s))} unheard, before stalls that go on are excused."
     )
 
 

@@ -70,7 +70,7 @@ def test_the_line_of_a_round_has_the_figures_so_far(sent: dict[str, Sent]) -> No
     audit.step(Store())
     assert line(book, audit, 10 + PATIENCE_S) == (
         "1 requests, bulletins and notices, 1 lists, 1 answers, 1 delivered, 2 acknowledged parts. "
-        "1 answers read again, 0 parts lost, 0 doubled. 2 unheard."
+        "1 answers read again, 0 parts lost, 0 doubled. 2 unheard, before stalls that go on are excused."
     )
 
 
