@@ -2,6 +2,7 @@
 
     python -m bench motion                  # everything but instruction counts, some twenty minutes: RESULTS.md, plots
     python -m bench motion --only heldout   # … one part; also: films, accuracy, seeds, hour, memory, cost, instructions
+    python -m bench motion --only heldout --sets once   # these sets of clips alone; the figures of the others stay
     python -m bench motion --ours           # our detector alone, five minutes; the peers' figures stay as they were
 
 Parts that are unmeasured stay as they were (`measured.json`).  Peers that are not installed are left out: `motion`
@@ -59,6 +60,7 @@ def main() -> int:
     parser.add_argument("--shared", type=Path, default=SHARED, help="folder with clips/ and motion/")
     parser.add_argument("--only", choices=PARTS, action="append", help="run these parts (repeat the option)")
     parser.add_argument("--ours", action="store_true", help="our detector alone; the peers' figures stay")
+    parser.add_argument("--sets", choices=heldout.SETS, nargs="+", help="of clips, for heldout; no stage is left out")
     parser.add_argument("--seeds", type=int, nargs="*", default=_COMPARED_SEEDS, help="of the scenes drawn for all")
     parser.add_argument("--paced", type=float, default=30.0, metavar="SECONDS", help="per detector and scene")
     chosen = parser.parse_args()
@@ -68,11 +70,15 @@ def main() -> int:
     for part in parts:
         fresh = _RUN[part](chosen)
         found: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-        found[part] = report.merged(found.get(part), fresh) if part == "accuracy" and chosen.ours else fresh
+        if part == "heldout" and chosen.sets:
+            found[part] = heldout.merged(found.get(part, {}), fresh)
+        else:
+            found[part] = report.merged(found.get(part), fresh) if part == "accuracy" and chosen.ours else fresh
         print("\n".join(report.tables({part: fresh})), flush=True)
         KEPT.write_text(json.dumps(found, indent=1) + "\n")
         report.write(found, Path(__file__).with_name("RESULTS.md"))
-    _plot(KEPT)
+    if not chosen.sets:
+        _plot(KEPT)
     return 0
 
 
@@ -83,6 +89,8 @@ def _heldout(chosen: argparse.Namespace) -> Any:
             "motion, .49 %": partial(motion, settings=MOTION_HALF_PERCENT),
             "motion, .24 %, 3 frames": partial(motion, settings=MOTION_QUARTER_PERCENT),
         }
+    if chosen.sets:
+        return {"clips": heldout.measure_sets(judges, chosen.sets, chosen.shared)}
     return heldout.measure(judges, accuracy.doorward, chosen.shared)
 
 

@@ -2,6 +2,7 @@
 
 * **Clips**, cold and *warm* (with 20 s of the clip's own idle scene in front), and idle scenes alone.
 * **Leave one source out**: the sums without each source, so that no single camera decides.
+* **95 %**: the interval of F1 when the sources are drawn again, with replacement.
 * **Ablation**: the same with one stage of ours left out at a time.
 * **Hard films**: for which share of the visit a visitor is held, and after how many seconds they are told.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.core.media import LumaFrame
 from agent.core.motion import clearing, detector, presence
@@ -32,14 +34,16 @@ from agent.recorder import motion_kernel
 from bench.motion import doorsteps
 from bench.motion.accuracy import Judge
 from bench.motion.footage import Clip, labelled, load
-from bench.motion.recipes import CACHE, SPLITS, idle_of, played_to_and_fro, present, warm
+from bench.motion.recipes import BACKGROUNDS, CACHE, SPLITS, idle_of, played_to_and_fro, present, warm
 
-__all__ = ["films_of", "measure", "measure_films", "tables"]
+__all__ = ["Judged", "films_of", "interval", "measure", "measure_films", "measure_sets", "merged", "tables"]
 
 SPENT = "spent"
 """The clips beside the project: everything was tuned on them."""
 SETS = (*reversed(SPLITS), SPENT)
 _IDLE_S = 60.0
+_DRAWS = 4000
+"""Draws of the sources for an interval: enough that its ends keep to .003."""
 
 _NO_BACKGROUNDS = frozenset({"staircase", "tree"})
 """Clips whose idle stretch is no empty scene of a fixed camera: *staircase* is filmed by hand and moves by up to eleven
@@ -94,10 +98,28 @@ def numbers(rows: Iterable[Judged]) -> dict[str, Any]:
         "false": summed.false_alarms,
         "f1": round(summed.f1, 3),
         "left_out": [round(min(left_out), 3), round(max(left_out), 3)] if left_out else [1.0, 1.0],
+        "interval": [round(end, 3) for end in interval(rows)],
         "false_per_h": round(summed.false_alarms_per_h, 1),
         "minutes": round(summed.watched_s / 60, 1),
         "wrong": [f"{row.clip} {row.score.misses}/{row.score.false_alarms}" for row in rows if _is_wrong(row.score)],
     }
+
+
+def interval(rows: Iterable[Judged]) -> tuple[float, float]:
+    """The middle 95 % of F1 over sources drawn with replacement: clips of one camera are wrong together."""
+    by_source: dict[str, npt.NDArray[np.int64]] = {}
+    for row in rows:
+        counted = by_source.setdefault(row.source, np.zeros(3, np.int64))
+        counted += np.array([row.score.hits, row.score.misses, row.score.false_alarms])
+    if not by_source:
+        return 1.0, 1.0
+    sources = np.array(list(by_source.values()))
+    drawn = np.random.default_rng(0).integers(len(sources), size=(_DRAWS, len(sources)))
+    hits, misses, false_alarms = sources[drawn].sum(axis=1).T
+    weighed = 2 * hits + misses + false_alarms
+    f1 = np.where(weighed > 0, 2 * hits / np.maximum(weighed, 1), 1.0)
+    low, high = np.quantile(f1, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def _is_wrong(one: Score) -> bool:
@@ -246,10 +268,27 @@ def measure(judges: Mapping[str, Judge], ours: Judge, shared: Path) -> dict[str,
     return found
 
 
+def measure_sets(judges: Mapping[str, Judge], splits: Iterable[str], shared: Path) -> dict[str, Any]:
+    """Clips of these sets alone, every detector, with no stage left out."""
+    footage = {split: sets(split, shared) for split in splits}
+    return {
+        split: {
+            name: {part: numbers(judged(judge, each)) for part, each in parts.items()} for name, judge in judges.items()
+        }
+        for split, parts in footage.items()
+    }
+
+
+def merged(before: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]:
+    """The sets of clips of `fresh` beside the others of `before`, in the order of `SETS`."""
+    clips_of = {**before.get("clips", {}), **fresh["clips"]}
+    return {**before, "clips": {split: clips_of[split] for split in SETS if split in clips_of}}
+
+
 def measure_films(shared: Path) -> dict[str, Any]:
     """Ours on the films of each kind of seeds, and with each stage left out on those that changes are chosen on."""
     sources = {
-        "fresh": (doorsteps.HELD_OUT, SPLITS[1:]),
+        "fresh": (doorsteps.HELD_OUT, BACKGROUNDS),
         "of validate, chosen on": (doorsteps.CHOSEN, ("validate",)),
         "tuning": (doorsteps.TUNING, ("tune", SPENT)),
     }
@@ -279,22 +318,28 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
     for split, rows in found.get("clips", {}).items():
         first = next(iter(rows.values()))
         events = first["cold"]["hits"] + first["cold"]["missed"]
-        yield f"| **{split}**, {events} events | F1 [hits/missed/false] | a source left out | warm | idle, false/h |"
+        drawn = "interval" in first["cold"]
+        yield (
+            f"| **{split}**, {events} events | F1 [hits/missed/false]{', 95 %' if drawn else ''} | a source left out "
+            f"| warm{', 95 %' if drawn else ''} | idle, false/h |"
+        )
         yield "|---|---|---|---|---|"
         for name, row in rows.items():
             cold, warmed, idle = row["cold"], row["warm"], row["idle"]
             yield (
-                f"| {name} | {_f1(cold)} | {cold['left_out'][0]:.3f} to {cold['left_out'][1]:.3f} | {_f1(warmed)} "
+                f"| {name} | {_f1(cold)}{_interval(cold)} | {cold['left_out'][0]:.3f} to {cold['left_out'][1]:.3f} "
+                f"| {_f1(warmed)}{_interval(warmed)} "
                 f"| {idle['false_per_h']:.1f} ({idle['minutes']:.0f} min) |"
             )
         yield ""
     if found.get("ablation"):
-        yield "| Doorward, cold / warm / idle false an hour | " + " | ".join(SETS) + " |"
-        yield "|---|" + "---|" * len(SETS)
+        measured = [split for split in SETS if split in next(iter(found["ablation"].values()))]
+        yield "| Doorward, cold / warm / idle false an hour | " + " | ".join(measured) + " |"
+        yield "|---|" + "---|" * len(measured)
         for stage, row in found["ablation"].items():
             cells = (
                 f"{_f1(row[split]['cold'])} / {_f1(row[split]['warm'])} / {row[split]['idle']['false_per_h']:.1f}"
-                for split in SETS
+                for split in measured
             )
             yield f"| {stage} | " + " | ".join(cells) + " |"
         yield ""
@@ -342,3 +387,7 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
 
 def _f1(row: dict[str, Any]) -> str:
     return f"{row['f1']:.3f} [{row['hits']}/{row['missed']}/{row['false']}]"
+
+
+def _interval(row: dict[str, Any]) -> str:
+    return f", {row['interval'][0]:.3f} to {row['interval'][1]:.3f}" if "interval" in row else ""
