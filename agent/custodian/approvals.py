@@ -163,6 +163,8 @@ class Approvals:
         stored = self._approvable(given.approval, dated_by=given.newest)
         self._holds.require_none_deleted(each.id for each in released)
         shared = len(given.approval.segments)
+        # Right before the entry that the answer shows: it hides how many entries other requests have made.
+        self._ledger.pad(self._entropy)
         status = self._releases.step(
             stored, Event.APPROVED, disclosure=disclosure, segments=shared, **given.first.fields
         )

@@ -15,7 +15,7 @@ from agent.core.ledger.checkpoint import sign_checkpoint
 from agent.core.ledger.entries import EntryKind, decode_entry, encode_entry, entry
 from agent.core.ledger.merkle import Frontier, consistency_proof, leaf_hash
 from agent.errors import InternalError, RequestError
-from agent.ports import Clock, Journal
+from agent.ports import Clock, Entropy, Journal
 from agent.wire.disclosures import LedgerProof
 
 __all__ = ["Ledger"]
@@ -23,6 +23,13 @@ __all__ = ["Ledger"]
 _FRONTIER: Final = "ledger.frontier"
 _PAGE: Final = 1024
 _LEAVES: Final = (EntryKind.APPROVED, EntryKind.TIP)
+_LEAST_PADDING: Final = 8
+"""A subtree in the proof of an answer that holds no padding has more entries than this. Each of them has a time in
+microseconds, so a requester cannot guess them together."""
+_PADDING_STEPS: Final = 128
+"""One entry more or less before an answer changes what its reader sees in one of this many answers. A power of two up
+to 256: one random byte gives each number equally often."""
+_SUBJECT_BYTES: Final = 32
 
 
 class Ledger:
@@ -54,6 +61,17 @@ class Ledger:
             # In one transaction with the leaf. A state without its leaf would make every later head unprovable.
             self._journal.put(_FRONTIER, frontier.append(leaf_hash(leaf)).dump())
             self._newest = (leaf, frontier)
+
+    def pad(self, entropy: Entropy) -> None:
+        """Appends 8 to 135 entries that mean nothing. Call it right before the entry that an answer shows.
+
+        An answer shows the ledger's size and hashes of what is before its entry. Without padding, a requester with two
+        answers counts the entries between them, and tells a "no" (three entries) from "no footage" (two). It could also
+        guess a short entry and compare its hash (docs/security/promises.md, promise 3; docs/decisions/0124).
+        """
+        number = _LEAST_PADDING + int.from_bytes(entropy.token(1)) % _PADDING_STEPS
+        for _ in range(number):
+            self.write(EntryKind.PADDING, subject=entropy.token(_SUBJECT_BYTES).hex())
 
     def newest(self) -> LedgerProof:
         """Returns the newest entry of the caller's transaction, and the proof that it is in the tree.

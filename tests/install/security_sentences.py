@@ -24,6 +24,7 @@ SESSION = "tests/wire/link/test_session.py"
 UPLINK = "tests/uplink/test_uplink.py"
 SILENCE = "tests/scenarios/test_silence.py"
 LINE = "tests/custodian/test_silence_on_the_line.py"
+TELLS = "tests/custodian/test_what_an_answer_tells.py"
 CHAPTERS = "tests/recorder/test_chapters.py"
 FORGED = "tests/clients/owner/test_forged_records.py"
 LIVE = "tests/recorder/test_live_view.py"
@@ -125,6 +126,10 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
     "The time at which its delivery": (f"{LINE}::test_a_listener_cannot_tell_any_no_from_a_nothing_here",),
     "Without a session of an owner, a relay": (
         f"{RELAY}::test_without_sessions_the_relay_gets_pings_only_at_most_a_kilobyte_a_minute",
+    ),
+    "An answer hides how many requests had none": (
+        f"{TELLS}::test_a_denial_between_two_answers_is_not_counted",
+        f"{TELLS}::test_no_hash_in_an_answer_can_be_guessed",
     ),
     # 4
     "The doorbell judges each request itself": (
@@ -626,6 +631,11 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     "It publishes nothing about either": (
         f"{UPLINK}::test_the_package_of_a_root_is_read_alike_whether_the_owner_chose_it_or_not",
         f"{UPLINK}::test_every_no_is_the_same_silence",
+    ),
+    "An answer proves its place in the ledger": (f"{WHOLE}::test_from_the_doorbell_to_an_opened_disclosure",),
+    "A random number of entries that mean nothing": (
+        f"{TELLS}::test_a_denial_between_two_answers_is_not_counted",
+        f"{TELLS}::test_each_number_of_padding_entries_is_as_likely_as_the_others",
     ),
     "Alerts of requests and of roots' news": (
         "tests/custodian/alerts/test_alerts.py"
@@ -1557,6 +1567,9 @@ FRONT_WORDS: Final = (
 """How to read the page, and what people promise: limits.md says that no test can hold that."""
 
 LIMITS: Final[dict[str, tuple[str, ...]]] = {
+    "Without it, an answer hides that but for one case in 128": (
+        f"{TELLS}::test_each_number_of_padding_entries_is_as_likely_as_the_others",
+    ),
     "A doorbell that has just started": (
         "tests/uplink/test_trust_reading.py"
         "::test_whatever_roots_publish_a_connection_reads_no_more_than_its_budget_and_the_rest_in_time",

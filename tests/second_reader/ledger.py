@@ -54,6 +54,7 @@ MUST_AND_MAY = {
     "update-chosen": ("", "subject reason"),
     "update-reversed": ("", "subject reason"),
     "time-confirmed": ("subject version", ""),
+    "padding": ("subject", ""),
     "boot": ("", "reason"),
     "storage-fault": ("reason", ""),
 }

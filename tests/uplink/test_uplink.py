@@ -312,7 +312,7 @@ def test_an_approved_disclosure_arrives_whole_and_is_closed_by_its_receipt(link:
     until(lambda: link.uplink.status().transfers == 0)
     assert link.broker.retained.keys() == {str(custodians.topic_of(asked))}
     assert link.uplink.status().sent_bytes == sum(map(len, made.values()))
-    assert [entry["kind"] for entry in link.door.entries()][-6:] == [
+    assert [entry["kind"] for entry in link.door.entries() if entry["kind"] != "padding"][-6:] == [
         *("received", "matched", "approved", "sealed", "sending", "receipt")
     ]
 

@@ -74,6 +74,9 @@ class EntryKind(enum.Enum):
     """An owner chose to go back to the version before."""
     TIME_CONFIRMED = "time-confirmed"
     """A witness or time-stamper has confirmed a beat. Entries after it are younger than the confirmation."""
+    PADDING = "padding"
+    """Means nothing. A random number of them stands before each approval, so that an answer does not tell how many
+    other entries there are (`custodian.ledger_writer`)."""
     BOOT = "boot"
     STORAGE_FAULT = "storage-fault"
 
@@ -97,7 +100,7 @@ class LedgerEntry(strictjson.Message, frozen=True, kw_only=True):
     disclosure: HexId | None = None
     subject: Sha256 | None = None
     """SHA-256 of the payload that the entry is about: request, statement, receipt, bundle, enrolment or
-    configuration."""
+    configuration. In padding it is random."""
     segments: Count | None = None
     size_bytes: Count | None = None
     version: Sequence | None = None
@@ -157,6 +160,7 @@ FIELDS: Final[Mapping[EntryKind, tuple[frozenset[str], frozenset[str]]]] = {
     EntryKind.UPDATE_CHOSEN: _fields("", "subject reason"),
     EntryKind.UPDATE_REVERSED: _fields("", "subject reason"),
     EntryKind.TIME_CONFIRMED: _fields("subject version"),
+    EntryKind.PADDING: _fields("subject"),
     EntryKind.BOOT: _fields("", "reason"),
     EntryKind.STORAGE_FAULT: _fields("reason"),
 }

@@ -13,7 +13,7 @@ from agent.cli.frame import Number, emit_json, json_option
 from agent.cli.language import counted, in_words, say
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
 from agent.clients.owner.ledger_reader import read_ledger
-from agent.core.ledger.entries import LedgerEntry
+from agent.core.ledger.entries import EntryKind, LedgerEntry
 from agent.core.timebase import ClockQuality
 from agent.ipc.control_client import DeviceLink
 
@@ -35,7 +35,11 @@ def ledger(folder: Path, device: Path, last: int, everything: bool, as_json: boo
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         view = read_ledger(link, keys)
-    first = 0 if everything else max(0, view.checkpoint.size - last)
+    # Padding means nothing, and hundreds of such entries would hide the others.
+    shown = [number for number, entry in enumerate(view.entries) if everything or entry.kind is not EntryKind.PADDING]
+    if not everything:
+        shown = shown[-last:]
+    first = shown[0] if shown else 0
     if as_json:
         entries = [msgspec.to_builtins(entry) for entry in view.entries[first:]]
         emit_json(
@@ -43,13 +47,13 @@ def ledger(folder: Path, device: Path, last: int, everything: bool, as_json: boo
              "entries": entries}
         )  # fmt: skip
         return
-    for number, entry in enumerate(view.entries[first:], start=first):
-        click.echo(f"{number:>6}  {entry_line(entry)}")
+    for number in shown:
+        click.echo(f"{number:>6}  {entry_line(view.entries[number])}")
     size = view.checkpoint.size
     say(f"\n{size} entries, complete, signed by the device; {view.grown} new to this machine.")
-    if first:
-        say(f"{size - first} of them are shown. To see all of them: --all")
-    say_doubts(view.entries[first:])
+    if len(shown) < size:
+        say(f"{len(shown)} of them are shown. To see all of them: --all")
+    say_doubts(view.entries[number] for number in shown)
 
 
 def say_doubts(entries: Iterable[LedgerEntry]) -> None:

@@ -159,7 +159,9 @@ const monthTable = (months, used) =>
 
 /** @param {Entry[]} entries */
 function entryTable(entries) {
-  const shown = entries.slice(-SHOWN).reverse();
+  // The verification takes padding, too. A reader learns nothing from it.
+  const listed = entries.filter((entry) => entry.kind !== "padding");
+  const shown = listed.slice(-SHOWN).reverse();
   return h(
     "div.scroll",
     { tabindex: "0", role: "region", "aria-label": t("history.entries") },
@@ -190,6 +192,6 @@ function entryTable(entries) {
         ),
       ),
     ),
-    entries.length > SHOWN ? h("p.quiet", t("history.newest", { n: SHOWN })) : null,
+    listed.length > SHOWN ? h("p.quiet", t("history.newest", { n: SHOWN })) : null,
   );
 }

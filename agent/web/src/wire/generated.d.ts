@@ -190,6 +190,7 @@ export type EntryKind =
   | "opt-in"
   | "opt-out"
   | "opted-out"
+  | "padding"
   | "receipt"
   | "received"
   | "recipients-changed"
