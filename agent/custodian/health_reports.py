@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import __version__
 from agent.config import Configuration
+from agent.config.reading import shown
 from agent.core.health import HealthWatch
 from agent.core.timebase import NS_PER_S
 from agent.core.vault.age.recipients import parse_recipient
@@ -31,6 +32,8 @@ __all__ = ["HealthReporter", "settings_sha256"]
 
 _AGAIN_NS: Final = 600 * NS_PER_S
 _SECRET_BYTES: Final = 16
+_OF_THE_HOUSEHOLD: Final = ("alerts", "backup", "home_assistant", "privacy", "remote", "requests", "witness")
+"""Sections that say how a household lives and decides, such as its private hours and who is told what."""
 
 
 class HealthReporter:
@@ -109,8 +112,18 @@ class HealthReporter:
 
 def settings_sha256(configuration: Configuration) -> str:
     """Returns the SHA-256 of a configuration's settings, as 64 hex digits. Order and comments of the file do not
-    count."""
-    return hashlib.sha256(msgspec.json.encode(configuration, enc_hook=str, order="sorted")).hexdigest()
+    count.
+
+    Nor do position, secrets and `_OF_THE_HOUSEHOLD`. The installer knows all other settings, so it could try each place
+    of a street, each hour of a day, or each word of a dictionary, until the hash fits (docs/security/promises.md,
+    promise 6).
+    """
+    without_place = msgspec.structs.replace(configuration.device, position=None)
+    # A secret counts as a mark that there is one.
+    settings = shown(msgspec.structs.replace(configuration, device=without_place))
+    for section in _OF_THE_HOUSEHOLD:
+        del settings[section]
+    return hashlib.sha256(msgspec.json.encode(settings, order="sorted")).hexdigest()
 
 
 def _within(dbm: int | None) -> int | None:

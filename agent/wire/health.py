@@ -58,7 +58,8 @@ class UpdateWord(enum.Enum):
 
 
 class HealthReport(Message, frozen=True):
-    """`at`: UTC in seconds. `uptime`: of the board, in seconds. `configuration`: SHA-256 of the file's settings.
+    """`at`: UTC in seconds. `uptime`: of the board, in seconds. `configuration`: SHA-256 of the file's settings
+    (`custodian.health_reports.settings_sha256`).
 
     `recorder`, `camera`, `storage` and `supply` are states. `has_owner`: it records only then. `throttle`: steps of
     reduced work because of heat. `wifi_dbm`: of its Wi-Fi, if it has one. `update_version`: the version of `update`. It

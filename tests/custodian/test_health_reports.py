@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 from agent.clients.opening import open_bytes
 from agent.clients.opening.identities import X25519Identity
 from agent.config import Configuration
+from agent.config.reading import parse
 from agent.config.settings import DeviceConfig
 from agent.core.consent import RequestState
 from agent.core.timebase import NS_PER_S
@@ -143,6 +145,28 @@ def test_the_hash_of_settings_is_that_of_the_settings_alone() -> None:
     plain = settings_sha256(Configuration())
     assert plain == settings_sha256(Configuration(device=DeviceConfig()))
     assert plain != settings_sha256(Configuration(device=DeviceConfig(name="x")))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "[device.position]\nlatitude = 53.5461\nlongitude = 9.9661",
+            "[device.position]\nlatitude = 53.5462\nlongitude = 9.9661",
+        ),
+        ("", "[device.position]\nlatitude = 53.5461\nlongitude = 9.9661"),
+        ('[camera]\nkind = "rtsp"\nurl = "rtsp://a:one@cam/1"', '[camera]\nkind = "rtsp"\nurl = "rtsp://a:two@cam/1"'),
+        ('[home_assistant]\nhost = "ha"\npassword = "one"', '[home_assistant]\nhost = "ha"\npassword = "two"'),
+        ("", '[[privacy.hours]]\nbegins = "22:00"\nends = "07:00"'),
+        ('[alerts]\nquiet = ["22:00", "07:00"]', '[alerts]\nquiet = ["23:00", "07:00"]'),
+        ("", "[requests]\ndelay_minutes = 10"),
+    ],
+)
+def test_the_hash_of_settings_confirms_no_guess_of_a_place_a_password_or_the_households_hours(
+    one: str, other: str
+) -> None:
+    """The installer wrote the other settings and knows them. It could try each value until the hash fits."""
+    assert settings_sha256(parse(one, Path("x"))) == settings_sha256(parse(other, Path("x")))
 
 
 @pytest.mark.parametrize(("dbm", "told"), [(None, None), (3, 0), (0, 0), (-60, -60), (-200, -200), (-201, -200)])
