@@ -185,6 +185,8 @@ class Approvals:
             time=self.confirmed_time(),
         )
         self._releases.records.save_approvers(stored, (each.key_id for each in (given.first, given.second) if each))
+        if given.approval.clips:
+            self._releases.records.save_told(stored, self._told_segments(given.approval, stored))
         self._archive.keep(disclosure, given.first, released, given.co_approval_for_archive)
         # The bytes are complete and synced before `add_outbox` names them: a power cut between the two leaves an object
         # that the next start sweeps away, instead of a row without bytes.
@@ -205,6 +207,12 @@ class Approvals:
         if not approval.clips:
             return ()
         return claimed_clip_records(self._records(stored.segments), stored.segments, approval.clips)
+
+    def _told_segments(self, approval: Approval, stored: MatchedRequest) -> list[str]:
+        """Returns the segments of the clips that the approval only tells of."""
+        spans = [TimeWindow(clip.from_ms, clip.to_ms) for clip in approval.clips or ()]
+        entries = (entry for name in stored.segments if (entry := self._vault.find(name)) is not None)
+        return [each.id for each in entries if any(span.overlaps(each.start_ms, each.end_ms) for span in spans)]
 
     def _records(self, segments: Iterable[str]) -> dict[str, SignedRecord]:
         """Returns the records of those segments that are stored and that no owner has deleted."""

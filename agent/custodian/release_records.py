@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from agent.core.consent import RequestState
-from agent.core.requests import WAITING, StoredRequest, trusted_seconds
+from agent.core.requests import WAITING, OutboxRecord, StoredRequest, trusted_seconds
 from agent.custodian.state import CustodianState
 from agent.wire import strictjson
 from agent.wire.fields import HexId, KeyId, RequesterId, Sha256, UtcS
@@ -29,6 +29,8 @@ _GRACE_S: Final = 7 * 86_400
 _TIP: Final = "tip."
 _FIRST: Final = "first."
 _APPROVERS: Final = "approvers."
+_TOLD: Final = "told."
+"""Precedes the id of a request of which the answer tells that some clips exist, without showing them."""
 _NOT_CHECKED: Final = "unjudged."
 """Precedes the id of a request that arrived while the clock was unknown.  Its time limits are unchecked."""
 _LIMIT_BYTES: Final = 4096
@@ -136,6 +138,18 @@ class ReleaseRecords:
             self._journal.remove(first_approval_of(stored.id))
         if state.ended:
             self._journal.remove(_APPROVERS + stored.id)
+            self._journal.remove(_TOLD + stored.id)
+
+    # -- the footage they tell of --------------------------------------------------------------------------------------
+
+    def save_told(self, stored: StoredRequest, segments: Iterable[str]) -> None:
+        """Remembers the segments of clips of which the answer only tells that they exist. No part of it names them."""
+        self._journal.put(_TOLD + stored.id, " ".join(segments).encode())
+
+    def segments_of(self, stored: StoredRelease, record: OutboxRecord) -> frozenset[str]:
+        """Returns the segments that an answer or tip shows in part, or tells of."""
+        told = (self._journal.get(_TOLD + stored.id) or b"").decode().split()
+        return frozenset((*told, *(part.segment for part in record.parts)))
 
     # -- the key they depend on ----------------------------------------------------------------------------------------
 

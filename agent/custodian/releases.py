@@ -201,14 +201,14 @@ class Releases:
                 self.step(stored, Event.EXPIRED)
 
     def end_with_footage(self, segments: Collection[str], subject: str) -> None:
-        """Ends every answer and tip on its way that holds film, sound or a still of these segments.
+        """Ends every answer and tip on its way that holds film, sound or a still of these segments, or tells of them.
 
         An owner deletes them. `subject`: the hash of the owner's statement. Call it inside its transaction.
         """
         with self._decisions.one():
             for record in self._journal.outbox():
                 stored = self.records.find(record.disclosure)
-                if stored is not None and any(part.segment in segments for part in record.parts):
+                if stored is not None and not self.records.segments_of(stored, record).isdisjoint(segments):
                     self.step(stored, Event.REVOKED, subject=subject, reason=FOOTAGE_DELETED)
 
     def end_lost(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.core.consent import RequestState
+from agent.core.disclosure import claimed_clips
 from agent.core.ledger.entries import EntryKind
 from agent.core.timebase import ClockQuality
 from agent.custodian.holds import LONGEST_HOLD_S
@@ -14,7 +15,7 @@ from agent.custodian.releases import FOOTAGE_DELETED
 from agent.errors import RequestError
 from agent.wire.control import Frame
 from agent.wire.statements import Erasure, Hold, Release
-from tests.custodians import NOW_S, Door, complete, stated
+from tests.custodians import NOW_S, Door, approval, complete, stated
 
 _DAY_S = 86_400
 
@@ -129,6 +130,18 @@ def test_an_answer_on_its_way_ends_with_the_footage_that_an_owner_deletes(door: 
     erased, ended = door.entries()[-2:]
     assert (erased["kind"], ended["kind"]) == ("erased", "stopped" if begun else "revoked")
     assert (ended["reason"], ended["subject"]) == (FOOTAGE_DELETED, erased["subject"])
+
+
+def test_an_answer_that_only_tells_of_a_clip_ends_if_an_owner_deletes_the_clip(door: Door) -> None:
+    records = {name: door.vault.record(name) for name in door.segments}
+    asked, other = door.ask(), door.ask()
+    told = door.obey(*approval(door, asked, segments=(), clips=claimed_clips(records, door.segments))).disclosure
+    shown = door.approve(other, door.segments[0]).disclosure
+    assert set(door.outgoing()) == {told, shown}
+    erase(door, door.segments[2])
+    assert door.outgoing() == [shown]
+    assert (door.state(asked), door.entries()[-1]["reason"]) == (RequestState.REVOKED, FOOTAGE_DELETED)
+    assert door.journal.named("told.") == {}
 
 
 def test_an_answer_that_has_arrived_stays_as_it_ended(door: Door) -> None:
