@@ -26,6 +26,7 @@ __all__ = [
     "days_in_words",
     "kept_in_words",
     "lookalikes_in_words",
+    "namesake_in_words",
     "no_calling_back",
     "onward_in_words",
     "page_texts",
@@ -99,6 +100,11 @@ def lookalikes_in_words(name: str, language: str = ENGLISH) -> str:
     """Returns a sentence on the letters of a name that can look like others. Empty if there are none."""
     letters = ", ".join(f"{each} (U+{ord(each):04X})" for each in lookalikes(name))
     return _say(language, "promise.lookalikes", who=name, letters=letters) if letters else ""
+
+
+def namesake_in_words(name: str, root: str, language: str = ENGLISH) -> str:
+    """Returns a sentence that another trust root lists a requester of this name, too. `root`: the id of this one's."""
+    return _say(language, "promise.namesake", who=name, root=root)
 
 
 def no_calling_back(language: str) -> str:

@@ -103,6 +103,8 @@ class RequestReview:
     request: FootageRequest
     payload_sha256: str
     requester: TrustedRequester
+    has_namesake: bool
+    """True if another root lists a requester with the same name. Names are unique only in the list of one root."""
     device: PublicKey
     state: str
     disclosure: str | None
@@ -126,7 +128,8 @@ class RequestReview:
         met = sync(link, keys)
         answer, lines = link.fetch(GetRequest(request_id))
         payload, claimed = request_payload(answer, request_id, keys.identity)
-        request, requester = _verified(claimed, payload, trust_state(link, keys, met), clock())
+        trusted = trust_state(link, keys, met)
+        request, requester = _verified(claimed, payload, trusted, clock())
         segments = tuple(_segments(answer, lines, request, met.key))
         payload_sha256, records = hashlib.sha256(payload).hexdigest(), {each.id: each.signed for each in segments}
         return cls(
@@ -134,6 +137,7 @@ class RequestReview:
             request=request,
             payload_sha256=payload_sha256,
             requester=requester,
+            has_namesake=_has_namesake(trusted, requester),
             device=met.key,
             state=answer.state,
             disclosure=answer.disclosure,
@@ -212,6 +216,12 @@ class RequestReview:
             if each.id == segment:
                 return each
         raise RequestError(f"Segment {segment} is not part of this request.", remedy="Choose from the review.")
+
+
+def _has_namesake(trusted: TrustState, requester: TrustedRequester) -> bool:
+    others = (bundle for root, bundle in trusted.store.bundles.items() if root != requester.root)
+    named = requester.name.casefold()
+    return any(entry.name.casefold() == named for bundle in others for entry in bundle.requesters)
 
 
 def _position(said: Position | None) -> tuple[float, float] | None:

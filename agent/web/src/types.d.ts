@@ -284,6 +284,8 @@ export interface Reviewed {
   request: Wire.FootageRequest;
   sha256: string;
   requester: Requester;
+  /** Whether another root lists a requester with this name. */
+  namesake: boolean;
   state: string;
   disclosure: string | null;
   segments: Offered[];

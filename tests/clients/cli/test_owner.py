@@ -29,6 +29,7 @@ from agent.clients.owner.keys import KIT, OwnerKeys
 from agent.clients.owner.recovery_kit import kit_name
 from agent.core.consent import Event, RequestState
 from agent.core.languages import ENGLISH, LANGUAGES
+from agent.core.ledger.entries import EntryKind
 from agent.core.vault.redactions import Place, RedactionKind
 from agent.core.vault.segment import split_media
 from agent.ipc.rpc_server import control_server
@@ -1208,6 +1209,31 @@ def test_a_name_with_letters_that_look_like_others_is_marked_before_the_yes(
     assert said in door("trust", "diff", newer).out
     assert said in door("trust", "bundle", newer, "--yes").out
     assert said in door("trust", "show").out
+    assert said in " ".join(door("review", request).out.split())
+
+
+def test_padding_hides_no_entry_in_the_list_of_the_ledger(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
+    door, _, _ = asked
+    for _ in range(30):
+        door.device.write(EntryKind.PADDING, subject="ab" * 32)
+    listed = door("ledger").out
+    assert ("received" in listed, "padding" in listed) == (True, False)
+    assert "padding" in door("ledger", "--all").out
+
+
+def test_a_name_that_another_root_lists_too_is_told_before_the_yes(
+    asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path
+) -> None:
+    """Names are unique in the list of one root. An owner of two roots read the same name for two requesters."""
+    door, request, _ = asked
+    said = f"the name Harbour Police, too. This one is listed by the root {samples.ROOT_KEY.id}."
+    assert said not in " ".join(door("review", request).out.split())
+    other, bundle = private_key_from_seed(b"o" * 32), tmp_path / "other.dsse"
+    pair = samples.pair(other)
+    listed = samples.bundle(root=pair.id, requesters=(samples.requester(id="harbour", name="HARBOUR police"),))
+    bundle.write_bytes(samples.several(listed, other))
+    assert door("trust", "add-root", pair.text, "--yes").status == 0
+    assert door("trust", "bundle", bundle, "--yes").status == 0
     assert said in " ".join(door("review", request).out.split())
 
 

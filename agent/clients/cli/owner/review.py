@@ -28,7 +28,14 @@ from agent.clients.owner.mp4_export import ClipFiles, export_review
 from agent.clients.owner.review import RequestReview, ReviewedClip, ReviewedSegment
 from agent.clients.owner.shared_footage import SharedFootage, disclosure_of, shared_of
 from agent.clients.owner.sync import DeviceChannel, sync
-from agent.clients.promise import days_in_words, kept_in_words, no_calling_back, onward_in_words, promised
+from agent.clients.promise import (
+    days_in_words,
+    kept_in_words,
+    namesake_in_words,
+    no_calling_back,
+    onward_in_words,
+    promised,
+)
 from agent.core.consent import RequestState
 from agent.errors import FormatError
 from agent.ipc.control_client import DeviceLink
@@ -120,7 +127,9 @@ def warning(seen: RequestReview) -> str:
     It is in the language of the terminal, as the owner's page has it.
     """
     language = spoken()
-    return f"{promised(seen.request, seen.requester.name, language)}\n{no_calling_back(language)}"
+    name, root = seen.requester.name, seen.requester.root
+    namesake = f"{namesake_in_words(name, root, language)} " if seen.has_namesake else ""
+    return f"{namesake}{promised(seen.request, name, language)}\n{no_calling_back(language)}"
 
 
 def find_request(link: DeviceChannel, start: str, tips: Iterable[str] = ()) -> str:

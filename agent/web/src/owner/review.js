@@ -155,6 +155,7 @@ export async function review(id, identity) {
     request,
     sha256,
     requester,
+    namesake: hasNamesake(trust.store, requester.name, request.trust_root),
     state: answer.state,
     disclosure: answer.disclosure ?? null,
     segments,
@@ -169,6 +170,19 @@ export async function review(id, identity) {
   found.deletion = await said(found, answer.deletion ?? undefined, identity, "deletion", isDeletion);
   return found;
 }
+
+/**
+ * Whether another root lists a requester with this name. Names are unique only in the list of one root.
+ *
+ * @param {TrustStore} store
+ * @param {string} name
+ * @param {string} root
+ */
+const hasNamesake = (store, name, root) =>
+  [...store.bundles].some(
+    ([other, { requesters }]) =>
+      other !== root && requesters.some((each) => each.name.toLowerCase() === name.toLowerCase()),
+  );
 
 /**
  * The doorbell's claim about its position. For display only; no decision uses it.
@@ -359,6 +373,7 @@ export function shown(found) {
     requester: requester.name,
     requesterId: requester.id,
     trustRoot: request.trust_root,
+    namesake: found.namesake,
     certain: segments.every((each) => each.span.quality !== "unknown"),
     expired: Date.now() / 1000 > request.not_after,
     clips: clipsOf(segments).map(({ segments: own, ...clip }) => ({ ...clip, segments: own.map(moment) })),

@@ -6,7 +6,13 @@ import { ONWARD } from "../wire/kinds.js";
 import { lookalikes } from "../wire/lookalikes.js";
 
 /** @import { Review } from "../types.js" */
-/** @typedef {Pick<Review, "requester" | "retentionDays" | "onward" | "language"> & { kind?: string }} Promised */
+/**
+ * @typedef {Pick<Review, "requester" | "retentionDays" | "onward" | "language"> & {
+ *   kind?: string;
+ *   namesake?: boolean;
+ *   trustRoot?: string;
+ * }} Promised
+ */
 
 const DAYS_PER_YEAR = 365;
 
@@ -53,6 +59,7 @@ export function promises(review) {
   const strange = lookalikeText(review.requester);
   return [
     ...(strange ? [strange] : []),
+    ...(review.namesake ? [t("promise.namesake", { who: review.requester, root: review.trustRoot ?? "" })] : []),
     t("promise.keeps", { who: review.requester, days: daysText(review.retentionDays) }),
     passed.length ? t("promise.onward", { parties: passed.join("; ") }) : t("promise.none"),
     // The neighbour has the only key (decision 66), so what the requester keeps or deletes is not what they keep.
