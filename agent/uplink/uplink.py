@@ -94,7 +94,10 @@ _EVENTS_AT_ONCE: Final = 16
 """A window of acknowledgements.  Then it looks at the custodian's list again, so that a revocation waits no longer."""
 _TOKENS_PER_TRANSFER: Final = 1 << 32
 _FIRST_QUESTIONS: Final = 1 << 48
-_INIT_EXPIRY_S: Final = 30 * 86_400
+_INIT_EXPIRY_S: Final = 3600
+"""The broker drops a question this long after the last one. A question is repeated every two minutes while its answer
+waits (`core.transfer.sender.LONGEST_ASK_NS`). If the doorbell goes for good, or its owner takes the answer back while
+this process is off, a requester that comes later must not read of it for a month."""
 _REPORT_S: Final = (840.0, 960.0)
 """Time between two reports of health to the installer. It depends on nothing but chance."""
 _FIRST_REPORT_S: Final = (5.0, 30.0)

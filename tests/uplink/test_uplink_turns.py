@@ -263,12 +263,12 @@ def test_bytes_that_a_full_bus_did_not_take_are_sent_later_and_counted_once(turn
     assert turns.bus.chunks() == [(one.disclosure, 0, MANIFEST)]
 
 
-def test_the_question_waits_at_the_broker_for_thirty_days_and_nothing_else_stays_there(turns: Turns) -> None:
+def test_the_question_waits_at_the_broker_for_an_hour_and_nothing_else_stays_there(turns: Turns) -> None:
     one = disclosure(1)
     turns.custodian.listed = [(one, True)]
     turns.run(CONNECTED, PAUSE, PublishAcknowledged(1, heard=True), turns.receipt_for(one), PAUSE)
     (topic, _, _, retained, expiry_s), *others = turns.bus.published()
-    assert (topic.verb, retained, expiry_s) == (UploadVerb.INIT, True, 30 * 86_400)
+    assert (topic.verb, retained, expiry_s) == (UploadVerb.INIT, True, 3600)
     assert others
     assert all((retained, expiry_s) == (False, None) for *_, retained, expiry_s in others)
 
@@ -328,6 +328,27 @@ def test_a_link_that_ends_is_named_with_its_remedy_and_what_was_lost_is_sent_aga
     assert seen[2][0] == "unreachable"
     assert "Start the broker." in seen[2][1]
     assert [topic.verb for topic, *_ in turns.bus.published()] == [UploadVerb.INIT] * 2
+
+
+def test_an_answer_that_is_taken_back_without_a_link_is_cleared_at_the_next_connection(turns: Turns) -> None:
+    """Its question is retained, and a requester that was away would have read it."""
+    one = disclosure(1)
+    turns.custodian.listed = [(one, False)]
+    down = BusDisconnected(LinkFault.UNREACHABLE, NetworkError("No program listens."), retry_in_s=1.0)
+
+    def revoke() -> None:
+        turns.custodian.listed = []
+        turns.uplink.wake()
+
+    turns.run(
+        CONNECTED, PAUSE, PublishAcknowledged(1, heard=False), down, revoke, PAUSE, PAUSE, CONNECTED, PAUSE, PAUSE
+    )
+    (first, question, *_), (last, cleared, _, retained, _) = turns.bus.published()
+    assert (first.verb, last.verb, retained, question != b"", cleared) == (
+        UploadVerb.INIT, UploadVerb.INIT, True, True, b"",
+    )  # fmt: skip
+    assert turns.bus.subscriptions()[-1] == ("unsubscribe", str(ReceiptTopic(DEVICE, one.disclosure)))
+    assert turns.uplink.status().transfers == 0
 
 
 # -- what is listened to -----------------------------------------------------------------------------------------------

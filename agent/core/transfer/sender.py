@@ -96,6 +96,8 @@ class UploadSender:
         self._bytes_in_flight = 0
         self._queue: deque[Send | Finished] = deque()
         self._asked = False
+        self._first_init: int | None = None
+        """Token of the first init that the bus took. None: the broker has not heard of this answer from this sender."""
         self._ask_again_ns: BootNs | None = None
         self._patience_ns = FIRST_ASK_NS
 
@@ -173,6 +175,8 @@ class UploadSender:
     def put_back(self, token: int) -> None:
         """Takes back a send that the bus refused, and offers it again."""
         send = self._forget(token)
+        if token == self._first_init:
+            self._first_init = None
         if isinstance(send, SendAbort | ClearInit):
             self._queue.appendleft(send)
         elif send is not None:
@@ -196,7 +200,10 @@ class UploadSender:
             self._on_partial_receipt(held, now)
 
     def stop(self) -> None:
-        """Stops after a revocation, withdrawal or expiry: all further chunks stay here. Idempotent."""
+        """Stops after a revocation, withdrawal or expiry: all further chunks stay here. Idempotent.
+
+        Without a link it finishes after the next connection, which clears the question that the broker retains.
+        """
         if self._state is not _SenderState.ENDED:
             self._end(TransferOutcome.STOPPED)
 
@@ -233,7 +240,10 @@ class UploadSender:
         self._asked = True
         self._schedule_question(now)
         self._question += 1
-        return self._send(SendInit(self._new_token(), len(self._parts), self._parts[0], self._question))
+        init = SendInit(self._new_token(), len(self._parts), self._parts[0], self._question)
+        if self._first_init is None:
+            self._first_init = init.token
+        return self._send(init)
 
     def _pause_sending(self, now: BootNs) -> None:
         """Pauses sending until a receipt comes, or it is time to ask again."""
@@ -359,16 +369,19 @@ class UploadSender:
     def _end(self, outcome: TransferOutcome) -> None:
         self._state = _SenderState.ENDED
         self._ask_again_ns = None
-        if self._online:
+        # Nothing about an answer of which the broker never heard: an empty message would name it, and the requester.
+        if self._begun or self._first_init is not None:
             if outcome is TransferOutcome.STOPPED and self._begun:
                 self._queue.append(SendAbort(self._new_token()))
             self._queue.append(ClearInit(self._new_token()))
         self._queue.append(Finished(outcome, self._begun))
 
-    def _from_queue(self) -> SenderEffect:
+    def _from_queue(self) -> SenderEffect | None:
+        if not self._online and not isinstance(self._queue[0], Finished):
+            # Kept until the next connection. A requester that comes back meanwhile would otherwise read for as long as
+            # the broker retains the init that an answer waits, although its owner has taken it back.
+            return None
         effect = self._queue.popleft()
-        while not self._online and not isinstance(effect, Finished):
-            effect = self._queue.popleft()  # Finished is always last
         return effect if isinstance(effect, Finished) else self._send(effect)
 
     def _send(self, send: Send) -> Send:

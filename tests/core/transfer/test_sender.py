@@ -318,6 +318,29 @@ def test_stop_before_the_first_chunk_says_that_nothing_left() -> None:
     assert effects(sender) == [Finished(TransferOutcome.STOPPED, begun=False)]
 
 
+def test_a_stop_without_a_link_clears_the_question_at_the_next_connection() -> None:
+    """The broker retained it, and a requester that was away would have read that an answer waits."""
+    sender = asked()
+    sender.disconnected(LinkFault.LOST)
+    sender.stop()
+    assert effects(sender) == []
+    assert not sender.ended
+    sender.connected(PACKET_BYTES)
+    assert [type(each) for each in effects(sender)] == [ClearInit, Finished]
+    assert sender.ended
+
+
+def test_a_question_that_the_bus_never_took_is_not_cleared() -> None:
+    """The empty message would name an answer that was taken back before the broker heard of it."""
+    sender = UploadSender((MANIFEST, SEGMENT))
+    sender.connected(PACKET_BYTES)
+    (init,) = effects(sender)
+    assert isinstance(init, SendInit)
+    sender.put_back(init.token)
+    sender.stop()
+    assert effects(sender) == [Finished(TransferOutcome.STOPPED, begun=False)]
+
+
 def test_stop_in_the_middle_tells_the_requester_and_ignores_all_that_follows() -> None:
     sender = sending()
     done = effects(sender)
