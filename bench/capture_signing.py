@@ -33,8 +33,9 @@ from agent.wire.identities import private_key_from_seed
 GOPS = 20
 IN_SEGMENT = 5
 ROUNDS = 9
-RATES = ((200_000, 10), (500_000, 15), (2_000_000, 15), (4_000_000, 30), (8_000_000, 30))
-"""Bits and pictures a second."""
+THIN = ((20_000, 5), (100_000, 10), (155_000, 10), (256_000, 10))
+"""Bits and pictures a second at which messages weigh most (docs/decisions/0120)."""
+RATES = (*THIN, (200_000, 10), (500_000, 15), (2_000_000, 15), (4_000_000, 30), (8_000_000, 30))
 START_CODE = b"\0\0\0\1"
 SETS = START_CODE + bytes.fromhex("6742c01e8c8d40501e900f08846a") + START_CODE + bytes.fromhex("68ce3c80")
 """Parameter sets of a picture of 640 × 480. No decoder reads these films."""

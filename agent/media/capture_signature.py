@@ -53,7 +53,9 @@ _HEADER_BYTES: Final = {VideoCodec.H264: 1, VideoCodec.HEVC: 2}
 _FIRST_SLICE: Final = 0x80
 """first_mb_in_slice is 0, or first_slice_segment_in_pic_flag is set."""
 _LISTED_SHARE: Final = 100
-"""Hashes are listed in a GOP of at least this many times their bytes."""
+"""Hashes are listed in a GOP of at least this many times the bytes of the whole message."""
+_UNLISTED_BYTES: Final = 200
+"""Size of a message without its hashes, rounded up."""
 _EPOCH_US: Final = 11_644_473_600 * 10**6
 """From 1601 to 1970."""
 _MOST_FAULTS: Final = 64
@@ -104,7 +106,7 @@ def next_statement(
         len(hashes),
         hashlib.sha256(b"".join(hashes)).digest(),
         chain.linked,
-        tuple(hashes) if size >= _LISTED_SHARE * HASH_BYTES * len(hashes) else (),
+        tuple(hashes) if size >= _LISTED_SHARE * (_UNLISTED_BYTES + HASH_BYTES * len(hashes)) else (),
     )
     return statement, SigningChain(chain.counter + 1, hashes[0], anchor)
 

@@ -62,7 +62,7 @@ def test_it_writes_the_messages_of_each_film_again_byte_by_byte(codec: VideoCode
         slices, _ = capture.slice_hashes(units, hevc)
         times = read.general["start"], read.general["end"]
         size = sum(len(unit) for unit in units if not capture.is_message(unit, hevc))
-        listed = size >= 100 * 32 * len(slices)
+        listed = size >= 100 * (200 + 32 * len(slices))
         to_sign = capture.gop_to_sign(slices, linked, counter, times, listed=listed, hevc=hevc)
         assert capture.message_of(to_sign, signed(to_sign)) == units[-1]
         linked = slices[0]

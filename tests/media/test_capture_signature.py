@@ -19,7 +19,7 @@ from agent.media.capture_signature import (
     verify_capture,
 )
 from agent.media.fmp4 import codec_of, film_units, gop_units
-from agent.media.onvif_sei import is_certificate_sei, is_media_sei, parse_sei
+from agent.media.onvif_sei import gop_document, is_certificate_sei, is_media_sei, parse_sei, signed_sei
 from agent.recorder.capture_signing import CaptureSigner
 from tests.cameras import assembled, filmed_by_camera
 from tests.capture_films import (
@@ -103,6 +103,24 @@ def test_the_pictures_stay_as_they_were_and_messages_take_two_percent_at_most() 
     assert added <= 0.02 * sum(gop.size_bytes for gop in gops)
     # Each message stands behind the last slice of its GOP, so each fragment of the film carries its own.
     assert all(is_media_sei(each[-1], codec) and is_slice(each[-2], codec) for each in gops_in(units, codec))
+
+
+@pytest.mark.parametrize("pictures", [1, 2, 5, 10, 15, 30, 60])
+def test_messages_of_a_second_take_two_percent_at_most_from_155_kbit_on(pictures: int) -> None:
+    """In segments of five seconds, whether hashes are listed or not (decision 120)."""
+    (certificate,) = {len(unit) + 4 for unit in signed_film().units if is_certificate_sei(unit, VideoCodec.H264)}
+    listed = 100 * (200 + 32 * pictures)
+    counts = []
+    least = 155_000 // 8
+    for size_bytes in (least, *(max(least, each) for each in (3200 * pictures, listed - 1, listed)), 8 * listed):
+        others = [b"\x41\x9a" + bytes(size_bytes // (8 * pictures))] * (pictures - 1)
+        units = [b"\x65\x88" + bytes(size_bytes - sum(map(len, others)) - 2), *others]
+        times = onvif_time(UTC_NS // 1000), onvif_time(UTC_NS // 1000 + 1_000_000)
+        statement, _ = next_statement(SigningChain(1, bytes([7]) * 32), units, VideoCodec.H264, times, ends=True)
+        message = len(signed_sei(gop_document(statement, VideoCodec.H264), b"\1" * 72)) + 4
+        assert message + certificate / 5 <= 0.02 * size_bytes + 2, size_bytes
+        counts.append(len(statement.hashes))
+    assert {counts[0], counts[-1]} == {0, pictures}
 
 
 @BOTH
@@ -227,9 +245,9 @@ def test_parts_of_a_long_gop_are_signed_one_by_one() -> None:
     assert not verified([unit for each in gops for unit in each], VideoCodec.H264).is_whole
 
 
-def test_hashes_are_listed_only_while_they_stay_below_one_percent_of_their_gop() -> None:
+def test_hashes_are_listed_only_while_the_message_stays_below_one_percent_of_its_gop() -> None:
     counts = []
-    for size_bytes in (3199, 3200):
+    for size_bytes in (23_199, 23_200):
         units = [b"\x65\x88" + bytes(size_bytes - 2), b"\x41\x9a" + bytes(3198)]
         statement, _ = next_statement(SigningChain(), units, VideoCodec.H264, (0, 0), ends=True)
         counts.append(len(statement.hashes))
