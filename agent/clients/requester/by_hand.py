@@ -5,11 +5,14 @@ SIGNER.pem                     the public key of a signer
 NAME.mldsa-signature, SIGNER-mldsa.pem    the second signature of the doorbell or an owner, by ML-DSA-44, and its key
 checkpoint.mldsa-signed        the form of the ledger's head that ML-DSA-44 signs (c2sp.org/tlog-cosignature)
 ledger-entry, ledger-node-NN   the approval's entry in the ledger, and the hashes that lead from it to the head
+record-NNN.before              the hash before the record that was sent before this one, of the same clip
+record-NNN.left-out-NN         the hash of each record between these two
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,17 +23,23 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.core.disclosure import VerifiedDisclosure
 from agent.core.ledger.checkpoint import checkpoint_signatures, open_checkpoint
+from agent.core.ledger.merkle import leaf_hash
+from agent.core.vault.following import prev_in_clip_of
+from agent.core.vault.hash_chain import chain_hash_of_leaves
 from agent.core.vault.manifest import PAYLOAD_TYPE as RECORD_TYPE
+from agent.core.vault.manifest import SignedRecord
 from agent.platform import files
 from agent.wire import envelope, strictjson
-from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES
+from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, ClipRecords
 from agent.wire.envelope import HybridKey, pae
 from agent.wire.identities import PublicKey
 from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, read_statement
 
-__all__ = ["BY_HAND", "ByHand", "SignedFile", "approver_key", "sides_of", "write_by_hand"]
+__all__ = ["BY_HAND", "ByHand", "SignedFile", "Succession", "approver_key", "sides_of", "write_by_hand"]
 
 BY_HAND: Final = "by-hand"
+_MOST_LEFT_OUT: Final = 32
+"""Records between two that were sent, for one command. Each adds some sixty characters to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,18 @@ class SignedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Succession:
+    """A record that was signed at capture as the successor of another one in its clip that was sent, too.
+
+    `line`: of that other one in records.jsonl, from 1. `left_out`: the number of records between the two.
+    """
+
+    name: str
+    line: int
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class ByHand:
     """The files that were written. `sides`: whether each hash of the ledger's proof stands left of the running hash."""
 
@@ -54,6 +75,7 @@ class ByHand:
     records: tuple[SignedFile, ...]
     record_of: dict[bytes, str]
     """For each line of a record, its name here."""
+    successions: tuple[Succession, ...]
     sides: tuple[bool, ...]
 
 
@@ -88,7 +110,8 @@ def write_by_hand(
         record_of[each.line] = name
         records.append(_write(folder, name, "device", RECORD_TYPE, each.payload, each.signature))
     sides = _write_ledger(folder, disclosed)
-    return ByHand(statements, tuple(enrolments), tuple(named_in), tuple(records), record_of, sides)
+    successions = tuple(_write_successions(folder, disclosed, record_of))
+    return ByHand(statements, tuple(enrolments), tuple(named_in), tuple(records), record_of, successions, sides)
 
 
 def approver_key(disclosed: VerifiedDisclosure, name: str) -> PublicKey:
@@ -132,6 +155,39 @@ def _write(folder: Path, name: str, key: str, payload_type: str, payload: bytes,
     files.write(folder / f"{name}.signed", signed)
     files.write(folder / f"{name}.signature", signature)
     return SignedFile(name, key, len(signed) - len(payload))
+
+
+def _write_successions(
+    folder: Path, disclosed: VerifiedDisclosure, record_of: Mapping[bytes, str]
+) -> Iterator[Succession]:
+    """Writes the hashes that lead from one record of a clip to the next one that was sent, if these are known."""
+    lines = {line.encode(): number for number, line in enumerate(disclosed.manifest.records, start=1)}
+    sent = {item.captured.line: item for item in disclosed.items}.values()
+    by_clip: dict[str, list[SignedRecord]] = {}
+    for each in sorted(sent, key=lambda item: item.captured.sequence):
+        by_clip.setdefault(each.record.event, []).append(each.captured)
+    for one, other in (pair for records in by_clip.values() for pair in itertools.pairwise(records)):
+        before, reached = prev_in_clip_of(one), prev_in_clip_of(other)
+        between = _between(leaf_hash(one.line), leaf_hash(other.line), disclosed.manifest.clips)
+        if before is None or len(between) > _MOST_LEFT_OUT:
+            continue
+        # Without the owner's word about the clip, hashes of records that were not sent are unknown.
+        if chain_hash_of_leaves(before, (leaf_hash(one.line), *between)) != reached:
+            continue
+        name = record_of[other.line]
+        files.write(folder / f"{name}.before", bytes.fromhex(before))
+        for number, leaf in enumerate(between, start=1):
+            files.write(folder / f"{name}.left-out-{number:02}", leaf)
+        yield Succession(name, lines[one.line], len(between))
+
+
+def _between(one: bytes, other: bytes, clips: Sequence[ClipRecords]) -> tuple[bytes, ...]:
+    """Returns the leaf hashes between two records of a clip that the owner named. Empty for any other clip."""
+    for clip in clips:
+        leaves = [bytes.fromhex(leaf) for leaf in clip.leaves]
+        if one in leaves and other in leaves:
+            return tuple(leaves[leaves.index(one) + 1 : leaves.index(other)])
+    return ()
 
 
 def _write_ledger(folder: Path, disclosed: VerifiedDisclosure) -> tuple[bool, ...]:

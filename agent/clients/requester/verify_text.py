@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from agent.clients.requester.by_hand import BY_HAND, ByHand, SignedFile
+from agent.clients.requester.by_hand import BY_HAND, ByHand, SignedFile, Succession
 from agent.clients.requester.checks import Verification, VerifiedItem
 from agent.clients.requester.time_files import AFTER, OpenedBeat, TimeFolder
 from agent.wire.disclosures import PartKind
@@ -218,9 +218,15 @@ def _of_the_doorbell(verification: Verification, evidence: EvidenceFiles) -> Ite
     )
     yield _Check(
         "The records made at capture",
-        "that the doorbell's key signed each record: the time by the doorbell's clock and the hash of the sealed film.",
-        'that the scene was real, and that the clock was right (see "quality" in the record).',
-        [command for each in hand.records for command in _record(each, evidence)],
+        "that the doorbell's key signed each record: the time by the doorbell's clock and the hash of the sealed film. "
+        'A command with "prev_in_clip" shows that it signed a record as the next one of its clip behind another, with '
+        "one file left-out for each record between the two.",
+        'that the scene was real, and that the clock was right (see "quality" in the record). Where a record has no '
+        'command with "prev_in_clip", films of its clip may be left out in front of it.',
+        [
+            *(command for each in hand.records for command in _record(each, evidence)),
+            *(_follows(each) for each in hand.successions),
+        ],
     )
     yield _Check(
         "The sealed files",
@@ -428,6 +434,15 @@ def _record(each: SignedFile, evidence: EvidenceFiles) -> Iterator[str]:
     if line is not None:  # a record of a clip that the owner named: one of the hashes that the doorbell signed
         leaf = f"(printf '\\000'; sed -n {line}p records.jsonl | tr -d '\\n')"
         yield _found(f"{leaf} | openssl dgst -sha256 -r | cut -c1-64", f"{BY_HAND}/manifest.signed")
+
+
+def _follows(each: Succession) -> str:
+    """Follows the chain of a clip from one record to the next one that was sent."""
+    start = f"(printf '\\000'; sed -n {each.line}p records.jsonl | tr -d '\\n') | {_SHA256}"
+    left_out = [f"- {BY_HAND}/{each.name}.left-out-{number:02}" for number in range(1, each.left_out + 1)]
+    *steps, last = [f"(printf '\\001'; cat {files})" for files in (f"{BY_HAND}/{each.name}.before -", *left_out)]
+    hashed = [start, *(f"{step} | {_SHA256}" for step in steps), f"{last} | {_hash_as('prev_in_clip')}"]
+    return _found(" | ".join(hashed), f"{BY_HAND}/{each.name}.signed")
 
 
 def _receipt(hand: ByHand) -> Iterator[str]:

@@ -399,7 +399,9 @@ def test_each_signature_stands_beside_its_bytes_and_verifies_with_the_key_of_its
         f"{name}.pem" for name in keys
     } | {"ledger-entry", "ledger-node-01", "ledger-node-02", "checkpoint.mldsa-signed"} | {
         f"{name}.mldsa-signature" for name in signed_twice
-    }
+    } | {"record-002.before", "record-002.left-out-01"}
+    assert (folder / "record-002.before").read_bytes() == bytes(32), "record-001 is the first one of its clip"
+    assert (folder / "record-002.left-out-01").read_bytes() == leaf_hash(full.hidden.record.line)
     for name, signer in signers.items():
         key = keys[signer]
         assert isinstance(key, Ed25519PublicKey)

@@ -166,6 +166,24 @@ def test_the_text_claims_no_more_for_a_covered_file_than_its_commands_check(stra
     assert "that a covered film or sound is the recorded one" in shows_not
 
 
+def test_the_text_follows_a_clip_from_one_shown_film_to_the_next_and_counts_those_between(stranger: Stranger) -> None:
+    _, shows_not, commands = section(stranger, "The records made at capture")
+    follows = {command.split()[-4]: command for command in commands if "prev_in_clip" in command}
+    assert {name: command.count("left-out") for name, command in follows.items()} == {
+        "by-hand/record-002.signed": 1,
+        "by-hand/record-005.signed": 0,
+    }
+    assert all(map(stranger.holds, follows.values()))
+    step = " | (printf '\\001'; cat - by-hand/record-002.left-out-01)"
+    left_out = follows["by-hand/record-002.signed"]
+    assert step in left_out
+    hidden = left_out.replace(" | openssl dgst -sha256 -binary" + step, "")
+    assert not stranger.holds(hidden), "a film that was left out cannot be denied"
+    other = left_out.replace("record-002.signed", "record-003.signed").replace("sed -n 1p", "sed -n 2p")
+    assert not stranger.holds(other), "a record of another clip"
+    assert "has no command with" in shows_not
+
+
 def test_the_text_claims_nothing_of_a_joined_film_that_no_command_opens(stranger: Stranger) -> None:
     shows, shows_not, commands = section(stranger, "The films are the content of the sealed files")
     places = {each for command in commands for each in re.findall(r"\.\./(\w+)", command)}
