@@ -763,7 +763,7 @@ def test_the_bundle_holds_each_statement_word_for_word_and_everything_as_it_was_
     by_hand |= {f"{name}.pem" for name in ("device", "owner", "requester", "enrolment-001")}
     by_hand |= {f"{name}-mldsa.pem" for name in ("device", "owner", "enrolment-001")}
     by_hand |= {f"{name}.mldsa-signature" for name in ("manifest", "approval", "enrolment-001", "checkpoint")}
-    by_hand |= {"checkpoint.mldsa-signed", "ledger-entry", "ledger-node-01", "ledger-node-02"}
+    by_hand |= {"checkpoint.mldsa-signed", "ledger-entry", "ledger-node-01", "ledger-node-02", "record-002.before"}
     found = {str(path.relative_to(good.bundle)) for path in good.bundle.rglob("*") if path.is_file()}
     sums = {"SHA256SUMS", "SHA256SUMS.signature", "FILES.sha256"}
     assert found == {*texts, "bundle.json", "VERIFY.txt", *sums, *(f"by-hand/{name}" for name in by_hand)}
