@@ -365,6 +365,23 @@ def test_the_tree_of_a_clip_proves_each_film_that_was_shown_and_shows_no_other(
     }
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_films_left_out_are_counted_if_the_owner_named_the_clip_and_otherwise_nothing_is_said(
+    requester: Requester, asked: SentRequest, gops: list[Gop], tmp_path: Path, named: bool
+) -> None:
+    house = House((NOW_S - 6000) * 1000)
+    films = [house.record(DESCRIPTION, gops[at : at + 2], event="a" * 26, poster=False)[0] for at in (0, 2, 4, 6, 8)]
+    first, last = (films[at].record.record.span for at in (0, -1))
+    told = (ClipClaim(from_ms=first.start_ms, to_ms=last.end_ms, segments=5),) if named else ()
+    verification = verified(requester, asked, house.disclose(asked, [films[0], films[3], films[4]], told=told))
+    folder = write_bundle(tmp_path / "bundle", requester, verification, NOW_S)
+    found = {path.name: path.read_bytes() for path in (folder / "by-hand").glob("record-*.[bl]*")}
+    left_out = {f"record-002.left-out-{at:02}": leaf_hash(films[at].record.line) for at in (1, 2)}
+    assert {*found} == {"record-003.before", *(("record-002.before", *left_out) if named else ())}
+    assert not named or found == {**found, **left_out, "record-002.before": bytes(32)}
+    assert (folder / "VERIFY.txt").read_text().count('"prev_in_clip":') == 1 + named
+
+
 def public_bytes(key: Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes_raw()
 
