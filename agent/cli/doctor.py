@@ -24,6 +24,7 @@ from agent.cli.checks.memory import check_memory
 from agent.cli.checks.object_detection import check_object_detection
 from agent.cli.checks.page_domain import check_page_domain
 from agent.cli.checks.program import check_program
+from agent.cli.checks.read_only import check_read_only
 from agent.cli.checks.running import camera_in_use, dropped_messages, status_here
 from agent.cli.checks.software import check_software
 from agent.cli.checks.speaker import check_speaker
@@ -81,6 +82,7 @@ def examine(config: Path) -> Iterator[Finding]:
             yield from _guarded("sound", lambda: iter((check_sound(sound, configuration.camera),)))
         if (speaker := configuration.speaker) is not None:
             yield from _guarded("speaker", lambda: iter((check_speaker(speaker, status),)))
+        yield from _guarded("system", lambda: check_read_only(configuration.device.state_dir))
         yield from _guarded("disk", lambda: check_disk(configuration))
         yield from _guarded("object detection", lambda: check_object_detection(configuration))
         yield from _guarded("memory", lambda: check_memory(configuration))

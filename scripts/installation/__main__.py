@@ -135,7 +135,7 @@ def install(
         return _switch(places, name, text, is_update=is_update)
     with _guarded(system):
         try:
-            system.require_links(versions.folder(name))
+            system.require_system(versions.folder(name))
             films = is_update and _compare_cameras(versions, system, name, places)
         except FailedError:
             if is_new:
@@ -168,7 +168,7 @@ def go_back(places: Places) -> int:
         fail(f"Files of {before} were changed since it was installed.", "install it again from its package.")
     text = _configuration(places, versions.folder(before) / "app", None)
     with _guarded(system):
-        system.require_links(versions.folder(before))
+        system.require_system(versions.folder(before))
         films = _compare_cameras(versions, system, before, places)
         versions.begin_trial(before, is_way_back=True, films=films)
         return _switch(places, before, text, is_update=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import json
 import math
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import time
@@ -14,6 +16,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from installation.places import BACKUP, BOARD_LIGHT, DROPINS, ENABLED, GUARD, JOIN, SERVICES, UNITS, USERS, Places
 from installation.words import UnfitError, run, say
@@ -50,7 +53,10 @@ class System:
         missing = [group for group in _BORROWED_GROUPS if not _group_exists(group)]
         self._link(places.tmpfiles, app / "tmpfiles.d" / "doorward.conf")
         # Before systemd-tmpfiles, which gives its folders to these users.
-        run(["systemd-sysusers", str(app / "sysusers.d" / "doorward.conf")], "the roles' users could not be made")
+        accounts = app / "sysusers.d" / "doorward.conf"
+        if _missing_accounts(accounts):
+            # With nothing to make, it still locks /etc/passwd, and so it fails on a read-only system.
+            run(["systemd-sysusers", str(accounts)], "the roles' users could not be made")
         if missing:
             # `uninstall --purge` removes these groups and none that was here before the doorbell.
             record = places.state / "made-groups"
@@ -71,10 +77,10 @@ class System:
             if not (places.state / name).is_dir():
                 raise RuntimeError(f"{places.state / name} was not made.")
 
-    def require_links(self, version: Path) -> None:
-        """Raises `UnfitError` if a version needs a link that is missing in a folder that is read-only.
+    def require_system(self, version: Path) -> None:
+        """Raises `UnfitError` if a version needs a link or an account that is missing on a system that is read-only.
 
-        Such a version cannot be prepared after the switch. Only a new card or a new slot brings its link.
+        Such a version cannot be prepared after the switch. Only a new card or a new slot brings what it needs.
         """
         places, app = self._places, self._places.current / "app" / "systemd"
         needed = {
@@ -83,17 +89,35 @@ class System:
             **{places.units / unit: app / unit for unit in UNITS if (version / "app" / "systemd" / unit).is_file()},
             places.command: places.current / "bin" / "doorward",
         }
-        for link, target in needed.items():
-            if not _leads_to(link, target) and not _can_be_written(link.parent):
+        tables = tomllib.loads(places.configuration.read_text(encoding="utf-8-sig"))
+        options = self._option_links(version, tables)
+        needed |= {link: target for link, target in options.items() if target is not None}
+        missing = [link for link, target in needed.items() if not _leads_to(link, target)]
+        for unit in ENABLED:
+            if (version / "app" / "systemd" / unit).is_file():
+                missing += [link for link in self._wants(version, unit) if not link.is_symlink()]
+        for link in missing:
+            if not _can_be_written(link.parent):
                 raise UnfitError(
                     f"{version.name} needs {link}, which is not there, and its folder is read-only.",
                     "build a card with this version (docs/releasing.md).",
                 )
+        accounts = _missing_accounts(version / "app" / "systemd" / "sysusers.d" / "doorward.conf")
+        if accounts and not _can_be_written(places.root / "etc"):
+            raise UnfitError(
+                f"{version.name} needs the user or group {accounts[0]}, which is not there, and /etc is read-only.",
+                "build a card with this version (docs/releasing.md).",
+            )
 
     def _here(self, units: tuple[str, ...]) -> tuple[str, ...]:
         """Returns those units that the version that `current` names has. An installer also goes back to an older one,
         and `systemctl enable` fails for all if one is missing."""
         return tuple(unit for unit in units if (self._places.current / "app" / "systemd" / unit).is_file())
+
+    def _wants(self, version: Path, unit: str) -> list[Path]:
+        """Returns the links that enable a unit of a version (systemd.unit(5), WantedBy=)."""
+        targets = re.findall(r"(?m)^WantedBy=(.+)$", (version / "app" / "systemd" / unit).read_text())
+        return [self._places.units / f"{target}.wants" / unit for each in targets for target in each.split()]
 
     def _unlink_gone(self) -> None:
         """Stops and unlinks units of another version that `current` does not have.
@@ -116,37 +140,41 @@ class System:
         """Drop-ins and marks for what the configuration asks for, and only then. The units' folder stays unwritten if
         nothing changes."""
         tables = tomllib.loads(self._places.configuration.read_text(encoding="utf-8-sig"))
-        wanted = {
-            "custodian-page": "page" in tables,
-            "recorder-sound": tables.get("sound", {"kind": ""}).get("kind", "alsa") == "alsa",
-            "recorder-speaker": tables.get("speaker", {"kind": ""}).get("kind", "alsa") == "alsa",
-            "recorder-object-detection": (self._places.current / "app" / "models").is_dir()
-            and tables.get("object_detection", {}).get("use") != "off",
-            "recorder-rtsp": tables.get("camera", {}).get("kind") == "rtsp",
-            "recorder-wide": math.prod(tables.get("camera", {}).get("size", ())) > _WIDE_PX,
-        }
-        for name, service in DROPINS.items():
-            link = self._places.units / f"{service}.service.d" / f"{name}.conf"
-            if wanted[name]:
-                self._link(link, self._places.current / "app" / "systemd" / "dropins" / f"{name}.conf")
+        for link, target in self._option_links(self._places.current, tables).items():
+            if target is not None:
+                self._link(link, target)
             elif link.is_symlink():
-                link.unlink()
-                _remove_empty(link.parent)
+                _remove_option(link)
         self._write_update_source(tables.get("updates"))
-        by_camera = tables.get("page", {}).get("setup_by_camera") is True
-        has_light = "status_led" in tables.get("panel", {})
-        asked = {JOIN: by_camera, BOARD_LIGHT: by_camera and not has_light, BACKUP: "backup" in tables}
-        for unit, is_asked in asked.items():
-            wants = self._places.units / "doorward.target.wants" / unit
-            if is_asked and self._here((unit,)):
-                self._link(wants, self._places.units / unit)
-            elif wants.is_symlink():
-                wants.unlink()
         panel = self._places.etc / "panel"
         if "panel" in tables:
             panel.touch()
         else:
             panel.unlink(missing_ok=True)
+
+    def _option_links(self, version: Path, tables: dict[str, Any]) -> dict[Path, Path | None]:
+        """Returns each link that an option may have, with its target; None if `tables` do not ask for it."""
+        wanted = {
+            "custodian-page": "page" in tables,
+            "recorder-sound": tables.get("sound", {"kind": ""}).get("kind", "alsa") == "alsa",
+            "recorder-speaker": tables.get("speaker", {"kind": ""}).get("kind", "alsa") == "alsa",
+            "recorder-object-detection": (version / "app" / "models").is_dir()
+            and tables.get("object_detection", {}).get("use") != "off",
+            "recorder-rtsp": tables.get("camera", {}).get("kind") == "rtsp",
+            "recorder-wide": math.prod(tables.get("camera", {}).get("size", ())) > _WIDE_PX,
+        }
+        found = dict[Path, Path | None]()
+        for name, service in DROPINS.items():
+            target = self._places.current / "app" / "systemd" / "dropins" / f"{name}.conf"
+            found[self._places.units / f"{service}.service.d" / f"{name}.conf"] = target if wanted[name] else None
+        by_camera = tables.get("page", {}).get("setup_by_camera") is True
+        has_light = "status_led" in tables.get("panel", {})
+        asked = {JOIN: by_camera, BOARD_LIGHT: by_camera and not has_light, BACKUP: "backup" in tables}
+        for unit, is_asked in asked.items():
+            is_here = (version / "app" / "systemd" / unit).is_file()
+            wants = self._places.units / "doorward.target.wants" / unit
+            found[wants] = self._places.units / unit if is_asked and is_here else None
+        return found
 
     def _write_update_source(self, table: dict[str, str] | None) -> None:
         """Tells the updater, which cannot read the configuration, where updates are and which root to trust first."""
@@ -187,8 +215,11 @@ class System:
         if self.alive or self.is_image:
             # On the way back a failure must not end this: without the restart, processes of the bad version would run
             # on.
-            enable = ["systemctl", "enable", "--quiet", *self._here(ENABLED)]
-            run(enable, "the units could not be enabled", check=not is_way_back)
+            # On a read-only system `systemctl enable` fails, also if every link is there.
+            asleep = [unit for unit in self._here(ENABLED) if not _are_there(self._wants(self._places.current, unit))]
+            if asleep:
+                enable = ["systemctl", "enable", "--quiet", *asleep]
+                run(enable, "the units could not be enabled", check=not is_way_back)
         if self.alive:
             # Restarts of a failed version must not count against this one.
             run(["systemctl", "reset-failed", *(f"{name}.service" for name in SERVICES)], "", check=False)
@@ -340,8 +371,40 @@ class System:
         making.replace(link)
 
 
+def _remove_option(link: Path) -> None:
+    """Removes the link of an option that is no longer asked for. On a read-only system it stays, and that is said."""
+    try:
+        link.unlink()
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        say(f"{link} stays, because it is on a read-only system: it allows more than the configuration asks for.")
+        return
+    if link.parent.name.endswith(".service.d"):
+        _remove_empty(link.parent)
+
+
+def _are_there(links: list[Path]) -> bool:
+    return bool(links) and all(link.is_symlink() for link in links)
+
+
 def _leads_to(link: Path, target: Path) -> bool:
     return link.is_symlink() and link.readlink() == target
+
+
+def _missing_accounts(path: Path) -> list[str]:
+    """Returns the users, groups and memberships that this system lacks. `path`: a file of ours (sysusers.d(5))."""
+    found = []
+    for words in (line.split() for line in path.read_text().splitlines() if line[:1] in ("u", "g", "m")):
+        kind, name, *more = words
+        if kind == "m":
+            group = more[0]
+            if not (_group_exists(group) and name in grp.getgrnam(group).gr_mem):
+                found.append(f"{name} ({group})")
+        # A user has a group of the same name.
+        elif not _group_exists(name) or (kind == "u" and not _user_exists(name)):
+            found.append(name)
+    return found
 
 
 def _can_be_written(folder: Path) -> bool:

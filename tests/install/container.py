@@ -146,22 +146,26 @@ class Container:
         self._pid = 0
         self._cgroup: Path | None = None
         self._network = ["--resolv-conf=copy-host"] if network else ["--private-network"]
+        self.more_words: list[str] = []
+        """More arguments of systemd-nspawn, from the next boot on."""
         self._version_1 = memory and not any("memory" in (place / "cgroup.controllers").read_text() for place in _v2())
 
     def __enter__(self) -> Container:
         self.root.mkdir()
-        subprocess.run(["tar", "-xf", str(base(self.suite, packages=self._packages)), "-C", str(self.root)], check=True)
-        for unit in ("systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount"):
-            # The host's list of interpreters is the kernel's only one: a container that halts would empty it.
-            (self.root / "etc/systemd/system" / unit).symlink_to("/dev/null")
-        hosts = self.root / "etc/hosts"
-        if not hosts.exists() or "localhost" not in hosts.read_text():  # Debian's installer would write it
-            name = (
-                (self.root / "etc/hostname").read_text().strip() if (self.root / "etc/hostname").exists() else "debian"
-            )
-            hosts.write_text(f"127.0.0.1 localhost\n127.0.1.1 {name}\n")
+        self.unpack(self.root)
         self.boot()
         return self
+
+    def unpack(self, root: Path) -> None:
+        """Fills an empty folder with the system."""
+        subprocess.run(["tar", "-xf", str(base(self.suite, packages=self._packages)), "-C", str(root)], check=True)
+        for unit in ("systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount"):
+            # The host's list of interpreters is the kernel's only one: a container that halts would empty it.
+            (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
+        hosts = root / "etc/hosts"
+        if not hosts.exists() or "localhost" not in hosts.read_text():  # Debian's installer would write it
+            name = (root / "etc/hostname").read_text().strip() if (root / "etc/hostname").exists() else "debian"
+            hosts.write_text(f"127.0.0.1 localhost\n127.0.1.1 {name}\n")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -173,7 +177,7 @@ class Container:
         name = f"doorward-{secrets.token_hex(4)}"
         words = ["systemd-nspawn", "-q", "-D", str(self.root), "--boot", "--register=no", "--keep-unit"]
         words.append(f"--machine={name}")
-        words += [*self._network, "--console=read-only"]
+        words += [*self._network, "--console=read-only", *self.more_words]
         # systemd needs these to hold rules about addresses, ports and devices: BPF programs, attached to cgroup v2.
         words += ["--system-call-filter=bpf", "--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN"]
         environment = dict(os.environ)
@@ -257,6 +261,10 @@ class Container:
     def in_network(self, *command: str) -> list[str]:
         """Returns the words that run a program of this machine in the container's network."""
         return ["nsenter", "-t", str(self._pid), "-n", "--", *command]
+
+    def place(self, path: str) -> Path:
+        """Returns where a file of the running system is on this machine. `path`: without its first slash."""
+        return self.root / path
 
     def words(self, *command: str) -> list[str]:
         return ["nsenter", "-t", str(self._pid), "-a", "--", "/usr/bin/env", "-i", *ENVIRONMENT, *command]

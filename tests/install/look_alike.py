@@ -29,14 +29,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.install import imager_files
 from tests.install.arm64 import register_emulator
 from tests.install.container import ENVIRONMENT, ROOT, base, wheelhouse
 from tests.install.run import RESULTS
+from tests.releasing.card_files import CARD, recipe
 
-CARD = ROOT / "scripts" / "card"
 CACHE = ROOT / ".cache" / "card"
 PACKAGES = (
     "linux-image-arm64,systemd,systemd-sysv,dbus,udev,kmod,python3,python3-venv,python3-numpy,ca-certificates,util-linux,"
@@ -128,12 +126,6 @@ def build() -> Path:
         _pack(root, Path(folder), image)
     stamp.write_text(_key())
     return image
-
-
-def recipe(name: str) -> tuple[list[str], list[str]]:
-    """Returns the customize-hooks and the cleanup-hooks of a layer."""
-    found = yaml.safe_load((CARD / "layer" / f"{name}.yaml").read_text())["mmdebstrap"]
-    return list(found.get("customize-hooks", [])), list(found.get("cleanup-hooks", []))
 
 
 def configuration() -> str:

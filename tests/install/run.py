@@ -27,6 +27,7 @@ from tests.install.late_choice import late_choice, missed_choice
 from tests.install.limits import limits, whole
 from tests.install.no_pictures import no_pictures
 from tests.install.set_up import set_up
+from tests.install.slots import SLOTS, slots
 from tests.install.story import Story
 from tests.install.update_attacks import update_attacks
 from tests.install.update_kills import update_kills
@@ -127,6 +128,7 @@ def _live(suite: str, wanted: list[str]) -> int:
             SET_UP: lambda story: set_up(story.suite),
             LIMITS: lambda story: limits(story.suite),
             WHOLE: lambda story: whole(story.suite),
+            SLOTS: lambda story: slots(story.suite),
         }
         for name, step in steps.items():
             if wanted and name not in wanted:
@@ -171,7 +173,7 @@ def _write_row(suite: str, name: str, said: str, seconds: float) -> None:
     rows = {line.split(" | ")[0].removeprefix("| "): line for line in lines.splitlines() if line}
     today = datetime.datetime.now(datetime.UTC).date()
     rows[name] = f"| {name} | {said.splitlines()[0]} (run alone, {today}) | {seconds:.0f} |"
-    order = [*STEPS, CAMERA_PACKAGES, SET_UP, LIMITS, WHOLE, KILLS, QUICK_KILLS, POWER_CUTS]
+    order = [*STEPS, CAMERA_PACKAGES, SET_UP, LIMITS, WHOLE, SLOTS, KILLS, QUICK_KILLS, POWER_CUTS]
     made = "\n".join(rows[each] for each in sorted(rows, key=order.index))
     RESULTS.write_text(text.replace(section[0], f"{head}|---|---|---|\n{made}\n"))
 

@@ -643,7 +643,7 @@ class Story:
         return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
 
     def _set_version(self, version: str) -> None:
-        path = self.box.root / "root/src/agent/__init__.py"
+        path = self.box.place("root/src/agent/__init__.py")
         text = path.read_text()
         path.write_text(re.sub(r'^__version__ = ".*"$', f'__version__ = "{version}"', text, flags=re.MULTILINE))
 

@@ -134,3 +134,15 @@ def test_a_version_is_tested_on_the_machine_that_will_run_it(
     (source / "agent" / "__init__.py").write_text("")
     installer._make(installer.Versions(Places(tmp_path)), "1", source, None, is_image=is_image)
     assert [words[-1] for words in ran] == [tried]
+
+
+def test_what_an_option_allowed_stays_on_a_read_only_system_and_is_told(
+    read_only: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new version may ask for less than the one before. It failed there, and every update with it."""
+    monkeypatch.setattr(installation.System, "_write_update_source", lambda *_: None)
+    read_only.configuration.write_text("[panel]\n")
+    installation.System(read_only).apply_options()
+    said = capsys.readouterr().out
+    assert "custodian-page.conf stays, because it is on a read-only system" in said
+    assert (read_only.etc / "panel").exists(), "what can be written is written"

@@ -10,6 +10,7 @@ import yaml
 from agent.config import load
 from tests.install import imager_files, look_alike
 from tests.install.look_alike import facts_of, judge_first, judge_second
+from tests.releasing.card_files import recipe
 
 LOG = """\
 [    3.1] systemd[1]: noise\r
@@ -70,7 +71,7 @@ def test_a_second_start_with_another_key_commands_from_the_card_or_no_footage_is
 
 
 def test_the_look_alike_runs_the_recipe_s_own_hooks_and_checks_and_configuration(tmp_path: Path) -> None:
-    customize, cleanup = look_alike.recipe("doorward-card")
+    customize, cleanup = recipe("doorward-card")
     assert [text for text in customize if "apt-get install" in text]
     assert [text for text in cleanup if "device.key" in text]
     path = tmp_path / "doorward.toml"

@@ -46,7 +46,7 @@ class Machine:
     def apply_options(self) -> None:
         self.done.append("options")
 
-    def require_links(self, version: Path) -> None:
+    def require_system(self, version: Path) -> None:
         if self.lacks:
             raise FailedError(f"{version.name} needs {self.lacks}.", "Build a card.")
 
@@ -665,6 +665,8 @@ def with_units(places: Places, units: dict[str, tuple[str, ...]]) -> list[list[s
         folder.mkdir()
         for unit in theirs:
             (folder / unit).touch()
+        (folder / "sysusers.d").mkdir()
+        (folder / "sysusers.d" / "doorward.conf").write_text("# A user that every machine has.\nu root -\ng root -\n")
     for role in ("vault", "custodian"):
         (places.state / role).mkdir(parents=True)
     places.configuration.parent.mkdir(parents=True)
@@ -738,12 +740,93 @@ def test_a_read_only_system_without_a_link_that_a_version_needs_refuses_it_befor
     monkeypatch.setattr(system_module, "run", systemctl(places, commands))
     versions, system = Versions(places), System(places)
     versions.roll_back()
-    system.require_links(versions.folder("new"))  # it can be linked
+    system.require_system(versions.folder("new"))  # it can be linked
     system.prepare()
+    system.apply_options()
     monkeypatch.setattr(system_module.os, "access", lambda *_: False)  # as access(2) answers root there
-    system.require_links(versions.folder("old"))
+    system.require_system(versions.folder("old"))
     with pytest.raises(UnfitError, match=f"new needs .*{brought}, which is not there, and its folder is read-only"):
-        system.require_links(versions.folder("new"))
+        system.require_system(versions.folder("new"))
+
+
+ACCOUNTS = {
+    'u doorward-mine - "of a later version" /': "doorward-mine",
+    "g doorward-ours -": "doorward-ours",
+    "m doorward-mine root": "doorward-mine \\(root\\)",
+    "m root doorward-ours": "root \\(doorward-ours\\)",
+}
+
+
+@pytest.mark.parametrize("line", ACCOUNTS)
+def test_a_read_only_system_without_a_user_that_a_version_needs_refuses_it_before_the_switch(
+    line: str, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = with_units(places, {"new": UNITS, "old": UNITS})
+    monkeypatch.setattr(system_module, "run", systemctl(places, commands))
+    versions, system = Versions(places), System(places)
+    versions.roll_back()
+    system.prepare()
+    system.apply_options()
+    with (versions.folder("new") / "app/systemd/sysusers.d/doorward.conf").open("a") as file:
+        file.write(f"{line}\n")
+    system.require_system(versions.folder("new"))  # the user can be made
+    monkeypatch.setattr(system_module.os, "access", lambda *_: False)
+    system.require_system(versions.folder("old"))
+    with pytest.raises(UnfitError, match=f"new needs the user or group {ACCOUNTS[line]}, which is not there"):
+        system.require_system(versions.folder("new"))
+
+
+def test_the_users_are_made_only_if_one_is_missing(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd-sysusers locks /etc/passwd also with nothing to make: each update of a read-only card failed there."""
+    commands = with_units(places, {"new": UNITS})
+    monkeypatch.setattr(system_module, "run", systemctl(places, commands))
+    system = System(places)
+    accounts = Versions(places).folder("new") / "app/systemd/sysusers.d/doorward.conf"
+    system.prepare()
+    assert [words[0] for words in commands if words[0] == "systemd-sysusers"] == []
+    accounts.write_text(accounts.read_text() + "u doorward-mine - - /\n")
+    system.prepare()
+    assert [words[0] for words in commands if words[0] == "systemd-sysusers"] == ["systemd-sysusers"]
+
+
+def test_only_units_that_no_target_wants_are_enabled(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a read-only card `systemctl enable` fails with every link in place, and each update failed there."""
+    commands = with_units(places, {"new": UNITS})
+    monkeypatch.setattr(system_module, "run", systemctl(places, commands))
+    versions, system = Versions(places), System(places)
+    system.alive = True
+    system.prepare()
+    wants = places.units / "multi-user.target.wants"
+    wants.mkdir()
+    for unit in ENABLED:
+        (versions.folder("new") / "app/systemd" / unit).write_text("[Install]\nWantedBy=multi-user.target\n")
+        (wants / unit).symlink_to(places.units / unit)
+    system.start()
+    assert "enable" not in [words[1] for words in commands if words[0] == "systemctl"]
+    (wants / ENABLED[3]).unlink()
+    system.start()
+    assert [words[3:] for words in commands if words[1] == "enable"] == [[ENABLED[3]]]
+    system.apply_options()
+    monkeypatch.setattr(system_module.os, "access", lambda *_: False)
+    with pytest.raises(UnfitError, match=f"needs {wants / ENABLED[3]}, which is not there"):
+        system.require_system(versions.folder("new"))
+
+
+def test_a_read_only_system_without_the_link_of_an_option_refuses_a_version_that_brings_it(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It failed after the switch, and was told as a version that does not run well."""
+    commands = with_units(places, {"new": UNITS, "old": UNITS})
+    monkeypatch.setattr(system_module, "run", systemctl(places, commands))
+    versions, system = Versions(places), System(places)
+    versions.roll_back()
+    system.prepare()
+    system.apply_options()
+    monkeypatch.setattr(system_module.os, "access", lambda *_: False)
+    system.require_system(versions.folder("new"))
+    (versions.folder("new") / "app/models").mkdir()
+    with pytest.raises(UnfitError, match=r"new needs .*recorder-object-detection\.conf, which is not there"):
+        system.require_system(versions.folder("new"))
 
 
 def test_a_version_before_without_hashes_is_not_said_to_be_changed(

@@ -47,7 +47,7 @@ class UpdateServer:
         self._root = story.box.root
         shutil.rmtree(self._root / "srv" / "updates", ignore_errors=True)
         self.repository = Repository(self._root / "srv" / "updates")
-        self._configuration = self._root / "etc" / "doorward" / "doorward.toml"
+        self._configuration = self._box.place("etc/doorward/doorward.toml")
         self._before = ""
 
     def __enter__(self) -> UpdateServer:
@@ -58,7 +58,7 @@ class UpdateServer:
             dropin = self._dropin(unit)
             dropin.parent.mkdir(exist_ok=True)  # the installer's own may be there
             dropin.write_text(f"[Service]\nEnvironment=LD_PRELOAD={CLOCK_PLACE}{self._camera(unit)}\n")
-        (self._root / "etc/doorward/update-root.json").write_bytes(self.repository.first_root)
+        self._box.place("etc/doorward/update-root.json").write_bytes(self.repository.first_root)
         self._before = self._configuration.read_text()
         updates = f'\n[updates]\nsource = "http://127.0.0.1:{PORT}"\nroot = "update-root.json"\n'
         self._configuration.write_text(self._before + updates)
@@ -78,9 +78,10 @@ class UpdateServer:
             with contextlib.suppress(OSError):  # others are in it
                 self._dropin(unit).parent.rmdir()
         (self._root / CLOCK_PLACE[1:]).unlink()
-        (self._root / "etc/doorward/update-root.json").unlink()
+        self._box.place("etc/doorward/update-root.json").unlink()
         self._box.run("systemctl", "stop", SERVER, check=False)
-        self._box.run("sh", "-c", "rm -rf /var/lib/doorward/update/* /var/lib/doorward/updater/* /srv/updates")
+        self._box.run("sh", "-c", "rm -rf /var/lib/doorward/update/* /var/lib/doorward/updater/*")
+        shutil.rmtree(self._root / "srv/updates")
         self._box.run("doorward", "apply")
         self._box.run("systemctl", "restart", "doorward-custodian.service")
         self._box.run("systemctl", "reset-failed")
@@ -102,7 +103,7 @@ class UpdateServer:
         only a version that is already built can be installed from it. `more`: of what its makers say about it
         (tests/update_repositories.py).
         """
-        source = self._root / "root" / "src"
+        source = self._box.place("root/src")
         self._story._set_version(version)
         broken = broken if runs else DOES_NOT_RUN
         if broken is not None:
@@ -116,7 +117,7 @@ class UpdateServer:
         self._box.run("sh", "-c", f'cd /root/src && SOURCE_DATE_EPOCH=1780000000 python3 -c "{build}"')
         if broken is not None:
             (source / file).write_text(whole)
-        data = (self._root / "root" / "dist" / f"doorward_{version}_amd64.deb").read_bytes()
+        data = self._box.place(f"root/dist/doorward_{version}_amd64.deb").read_bytes()
         self.repository.release(data, package(version, **more))
         return self.repository.files[f"doorward_{version}_amd64.deb"].hashes["sha256"]
 
@@ -126,7 +127,7 @@ class UpdateServer:
         The format is that of `scripts/releasing/update_file.py`: a doorbell refuses the extended headers of Python's
         default format.
         """
-        path = self._root / "root" / "stick.update"
+        path = self._box.place("root/stick.update")
         with tarfile.open(path, "w:", format=tarfile.USTAR_FORMAT) as tar:
             for part in ("metadata", "targets"):
                 for each in sorted((self.repository.folder / part).iterdir()):

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[2]
 CARD = ROOT / "scripts" / "card"
 LAYERS = sorted((CARD / "layer").glob("*.yaml"))
@@ -42,3 +44,9 @@ def hooks(document: dict[str, dict[str, list[str]]]) -> Iterator[str]:
     for name, values in (document.get("mmdebstrap") or {}).items():
         if name.endswith("-hooks"):
             yield from values
+
+
+def recipe(name: str) -> tuple[list[str], list[str]]:
+    """Returns the customize-hooks and the cleanup-hooks of a layer."""
+    found = yaml.safe_load((CARD / "layer" / f"{name}.yaml").read_text())["mmdebstrap"]
+    return list(found.get("customize-hooks", [])), list(found.get("cleanup-hooks", []))

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.releasing.card_files import CARD, CONFIGURATIONS, LAYERS, declared, h
 from tests.releasing.release_folders import ROOT
 
 # isort: split
+from installation.places import UNITS
 from installation.versions import files_of
 
 OVERLAY = ".rootfs-overlay"
@@ -226,17 +228,49 @@ def number(system: Path, **users: int) -> None:
         (system / "etc" / name).write_text("root:x:0:0\n" + "".join(line.format(*each) for each in users.items()))
 
 
+def install(system: Path, version: str, python: str, units: Sequence[str] = ("doorward.target",)) -> None:
+    """A system with a version of Doorward, made with its Python, and with the links of its units."""
+    add_version(system, version, python, units)
+    (system / "opt/doorward/current").symlink_to(f"versions/{version}")
+    (system / "usr/bin").mkdir(parents=True)
+    (system / "usr/bin/python3").symlink_to(python)
+    (system / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
+    for unit in units:
+        (system / "etc/systemd/system" / unit).symlink_to(f"/opt/doorward/current/app/systemd/{unit}")
+
+
+def add_version(top: Path, version: str, python: str, units: Sequence[str] = ("doorward.target",)) -> None:
+    folder = top / "opt/doorward/versions" / version
+    (folder / "venv/lib" / python).mkdir(parents=True)
+    (folder / "app/systemd").mkdir(parents=True)
+    for unit in units:
+        (folder / "app/systemd" / unit).touch()
+    (folder / "complete").touch()
+
+
+def point(top: Path, **links: str) -> None:
+    for name, version in links.items():
+        link = top / "opt/doorward" / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"versions/{version}")
+
+
+def pointed(top: Path) -> tuple[str, str]:
+    """Returns the version that runs, and the one before."""
+    return (top / "opt/doorward/current").readlink().name, (top / "opt/doorward/previous").readlink().name
+
+
 @pytest.fixture
 def slots(tmp_path: Path) -> tuple[Path, Path, dict[str, str]]:
     """A system with our folders, an empty persistent partition, and a `mount` that only notes what it is asked."""
     system, persistent, tools = tmp_path / "system", tmp_path / "persistent", tmp_path / "bin"
-    for folder in ("opt/doorward/versions/1", "etc/doorward", "var/lib/doorward/vault"):
+    for folder in ("etc/doorward", "var/lib/doorward/vault"):
         (system / folder).mkdir(parents=True)
+    install(system, "1", "python3.13")
     persistent.mkdir()
     tools.mkdir()
     (system / "etc/doorward/doorward.toml").write_text("of the image\n")
     number(system, recorder=990, custodian=991)
-    (system / "opt/doorward/current").symlink_to("versions/1")
     (tools / "mount").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/mounted\n')
     (tools / "mount").chmod(0o755)
     return system, persistent, {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
@@ -251,14 +285,85 @@ def test_a_read_only_system_keeps_what_its_owner_changed_and_later_versions(
     kept = persistent / "doorward"
     assert (kept / "opt/doorward/current").readlink() == Path("versions/1")
     (kept / "etc/doorward/doorward.toml").write_text("of the owner\n")
-    (kept / "opt/doorward/current").unlink()
-    (kept / "opt/doorward/current").symlink_to("versions/2")
+    add_version(kept, "2", "python3.13")
+    point(kept, current="2")
     subprocess.run(words, env=environment, check=True)  # the next start, perhaps from the other slot
     assert (kept / "etc/doorward/doorward.toml").read_text() == "of the owner\n"
     assert (kept / "opt/doorward/current").readlink() == Path("versions/2")
     mounted = (persistent.parent / "mounted").read_text().splitlines()
     assert mounted == 2 * [f"--bind {kept}/{name} {system}/{name}"
                            for name in ("opt/doorward", "etc/doorward", "var/lib/doorward")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("python", "links"),
+    [
+        ("python3.14", ("doorward.target", "doorward-more.timer")),  # another Debian: no package would be found
+        ("python3.13", ("doorward.target",)),  # an image from before that unit
+    ],
+)
+def test_a_version_that_does_not_fit_a_slot_makes_way_there_and_is_back_with_its_own_slot(
+    python: str, links: tuple[str, ...], slots: tuple[Path, Path, dict[str, str]]
+) -> None:
+    """Without it the doorbell would be off in the other slot, and no update could reach it."""
+    a, persistent, environment = slots
+    b, kept = a.with_name("b"), persistent / "doorward"
+    number(a, recorder=990)
+    subprocess.run(["sh", str(PERSISTENT), str(persistent), str(a)], env=environment, check=True)
+    units = ("doorward.target", "doorward-more.timer")
+    add_version(kept, "2", "python3.13", units)
+    (a / "etc/systemd/system/doorward-more.timer").symlink_to("/opt/doorward/current/app/systemd/doorward-more.timer")
+    point(kept, current="2", previous="1")
+    for folder in ("etc/doorward", "var/lib/doorward"):
+        (b / folder).mkdir(parents=True)
+    number(b, recorder=990)
+    install(b, "3", python, links)
+    if python == "python3.13":
+        shutil.rmtree(kept / "opt/doorward/versions/1")  # it would fit
+    for _ in range(2):
+        done = subprocess.run(
+            ["sh", str(PERSISTENT), str(persistent), str(b)],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert pointed(kept) == ("3", "2")
+        assert (kept / "opt/doorward/versions/3/complete").exists()
+    assert done.stderr == "", "said once"
+    for _ in range(2):
+        subprocess.run(["sh", str(PERSISTENT), str(persistent), str(a)], env=environment, check=True)
+        assert pointed(kept) == ("2", "1" if python == "python3.14" else "3"), "and the way back is the one of before"
+    # An update that is installed meanwhile is kept, also if the version of the other slot made way.
+    subprocess.run(["sh", str(PERSISTENT), str(persistent), str(b)], env=environment, check=True)
+    add_version(kept, "4", python, links)
+    point(kept, current="4", previous="3")
+    shutil.rmtree(kept / "opt/doorward/versions/2")
+    subprocess.run(["sh", str(PERSISTENT), str(persistent), str(b)], env=environment, check=True)
+    assert pointed(kept) == ("4", "3")
+
+
+def test_a_full_partition_keeps_the_version_and_binds_the_folders(slots: tuple[Path, Path, dict[str, str]]) -> None:
+    system, persistent, environment = slots
+    words = ["sh", str(PERSISTENT), str(persistent), str(system)]
+    subprocess.run(words, env=environment, check=True)
+    kept = persistent / "doorward"
+    (kept / "opt/doorward/versions/1").rename(kept / "opt/doorward/versions/0")
+    point(kept, current="0")
+    shutil.rmtree(kept / "opt/doorward/versions/0/venv")
+    full = Path(environment["PATH"].partition(":")[0]) / "cp"
+    full.write_text("#!/bin/sh\nexit 1\n")
+    full.chmod(0o755)
+    (persistent.parent / "mounted").unlink()
+    subprocess.run(words, env=environment, check=True)
+    assert (kept / "opt/doorward/current").readlink() == Path("versions/0")
+    assert not (kept / "opt/doorward/versions/1").exists(), "no half version"
+    assert len((persistent.parent / "mounted").read_text().splitlines()) == 3
+
+
+def test_a_version_fits_a_slot_by_the_units_that_the_installer_links() -> None:
+    """With a file of a unit that no installer links, no version would fit, and each start would take the image's."""
+    assert {path.name for path in (ROOT / "systemd").glob("doorward*.*")} == set(UNITS)
 
 
 def test_a_cut_in_the_first_copy_leaves_no_half_folder(slots: tuple[Path, Path, dict[str, str]]) -> None:
