@@ -343,46 +343,45 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
             )
             yield f"| {stage} | " + " | ".join(cells) + " |"
         yield ""
-    for name, films in found.get("films", {}).items():
-        everyday = films["everyday"]
-        wrong = ", ".join(
-            f"{kind} {a}/{b}" for kind, (a, b) in films["kinds"].items() if a + b and kind in doorsteps.DISTURBED
-        )
-        if everyday["minutes"]:
-            yield (
-                f"Films, {name}, everyday and disturbed: F1 {_f1(everyday)}, {everyday['false_per_h']} false alarms an "
-                f"hour in {everyday['minutes']:.0f} min ({wrong or 'nothing wrong'})."
-            )
-            yield ""
-        gone = films.get("gone", {"minutes": 0})
-        if gone["minutes"]:
-            wrong = ", ".join(
-                f"{kind[6:]} {a}/{b}" for kind, (a, b) in films["kinds"].items() if kind in doorsteps.GONE
-            )
-            yield (
-                f"Films, {name}, of places that look different after the visitor: F1 {_f1(gone)}, "
-                f"{gone['false_per_h']} false alarms an hour in {gone['minutes']:.0f} min ({wrong})."
-            )
-            yield ""
-        if not films["hard"]:
-            continue
-        yield f"| hard films, {name} | told, of films | latency, median, s | held, least | held, mean |"
-        yield "|---|---|---|---|---|"
-        for kind, row in films["hard"].items():
-            yield (
-                f"| {kind} | {row['told']} of {row['films']} | {row['latency_s']} | {row['held_least']:.2f} "
-                f"| {row['held_mean']:.2f} |"
-            )
-        yield ""
-
+    yield from _film_tables(found.get("films", {}))
     if found.get("films without"):
-        titles = next(iter(found["films without"].values()))
+        titles = list(dict.fromkeys(title for row in found["films without"].values() for title in row))
         yield "| everyday and disturbed films | " + " | ".join(titles) + " |"
         yield "|---|" + "---|" * len(titles)
         for stage, row in found["films without"].items():
-            cells = (f"{_f1(each)}, {each['false_per_h']} an hour" for each in row.values())
+            cells = (_f1(row[each]) + f", {row[each]['false_per_h']} an hour" if each in row else "" for each in titles)
             yield f"| {stage} | " + " | ".join(cells) + " |"
         yield ""
+
+
+def _film_tables(films: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for part, kinds, title in (
+        ("everyday", doorsteps.DISTURBED, "everyday and disturbed"),
+        ("gone", doorsteps.GONE, "of places that look different after the visitor"),
+    ):
+        rows = {name: each for name, each in films.items() if each.get(part, {"minutes": 0})["minutes"]}
+        if rows:
+            yield f"| films {title} | F1 [hits/missed/false] | false an hour | minutes | missed/false by kind |"
+            yield "|---|---|---|---|---|"
+        for name, each in rows.items():
+            wrong = ", ".join(f"{kind} {a}/{b}" for kind, (a, b) in each["kinds"].items() if a + b and kind in kinds)
+            summed = each[part]
+            yield f"| {name} | {_f1(summed)} | {summed['false_per_h']} | {summed['minutes']:.0f} | {wrong or 'none'} |"
+        yield ""
+    hard = {name: each["hard"] for name, each in films.items() if each["hard"]}
+    if hard:
+        yield "| hard films: told, after s (median), held (least, mean) | " + " | ".join(hard) + " |"
+        yield "|---|" + "---|" * len(hard)
+        for kind in doorsteps.HARD:
+            if any(kind in rows for rows in hard.values()):
+                yield f"| {kind} | " + " | ".join(_hard_cell(rows.get(kind)) for rows in hard.values()) + " |"
+        yield ""
+
+
+def _hard_cell(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return "not run"
+    return f"{row['told']} of {row['films']}, {row['latency_s']}, {row['held_least']:.2f}, {row['held_mean']:.2f}"
 
 
 def _f1(row: dict[str, Any]) -> str:
