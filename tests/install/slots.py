@@ -320,7 +320,7 @@ class _Walk:
         link.symlink_to(target)
         assert done.returncode == 1, done.stdout + done.stderr
         said = " ".join((done.stdout + done.stderr).split())
-        found = re.search(r"(needs \S+, which is not there, and its folder is read-only\.) What to do: ([^.]*)", said)
+        found = re.search(r"(needs \S+, which is not there, and its folder is read-only\.) What to do: (.+?\)\.)", said)
         assert found, said
         self._runs(updated)
         return f"{found[1]} {found[2].strip()}".replace("|", "/")
