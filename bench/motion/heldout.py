@@ -137,11 +137,16 @@ def _always(*_arguments: object) -> bool:
     return True
 
 
+def _never(*_arguments: object) -> bool:
+    return False
+
+
 ABLATIONS: Mapping[str, tuple[tuple[Any, str, Any], ...]] = {
     "everything": (),
     "no rain": ((clearing, "_RAINS_ABOVE", 9.0),),
     "no smoothing": ((clearing, "_NOISY_ABOVE", 99.0),),
     "no clutter": ((MotionConfirmation, "learn_clutter", _nothing),),
+    "no straight way": ((MotionConfirmation, "goes_straight", _never),),
     "no light test": ((detector, "is_only_lit", _nothing),),
     "no lingering": ((LingeringVisitor, "look", _nothing),),
     "no sudden change": ((SuddenLightChange, "suspects", _nothing),),
