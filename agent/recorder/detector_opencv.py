@@ -76,4 +76,4 @@ def open_detector(folder: Path = MODELS) -> ObjectDetector:
 def absent(folder: Path = MODELS) -> str:
     """Returns what object detection lacks, in a sentence; empty if it is complete. Loads nothing."""
     missing = [name for name in SHA256 if not (folder / name).is_file()]
-    return f"{' and '.join(missing)} is not in {folder}." if missing else ""
+    return f"Object detection lacks {' and '.join(missing)} in {folder}." if missing else ""

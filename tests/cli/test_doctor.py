@@ -459,7 +459,7 @@ def detection_findings(**more: Any) -> list[Finding]:
 
 def test_without_object_detection_there_is_no_fault_until_an_owner_relies_on_it(tmp_path: Path) -> None:
     [absent] = detection_findings(object_detection=ObjectDetectionConfig(models=tmp_path))
-    assert (absent.health, "objects.onnx is not in" in absent.message) == (CheckStatus.FINE, True)
+    assert (absent.health, "lacks objects.onnx in" in absent.message) == (CheckStatus.FINE, True)
     nowhere = ObjectDetectionConfig(use=ObjectDetectionUse.ON, models=tmp_path)
     [wanted] = faults(iter(detection_findings(object_detection=nowhere)))
     assert "make models" in wanted.remedy

@@ -37,7 +37,7 @@ def test_a_missing_one_is_named_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as refused:
         OpenCvNetwork(tmp_path)
     assert "make models" in refused.value.remedy
-    assert absent(tmp_path) == f"{OBJECTS} is not in {tmp_path}."
+    assert absent(tmp_path) == f"Object detection lacks {OBJECTS} in {tmp_path}."
 
 
 def test_loading_it_says_nothing_of_its_own() -> None:

@@ -17,7 +17,8 @@ from agent.clients.owner.recovery_kit import read_kit, recovery_kit
 from agent.core.alerts.alert_messages import LAST, MEANWHILE
 from agent.core.alerts.kinds import ALERTS, TEST, UNNAMED
 from agent.core.languages import ENGLISH, LANGUAGES, LanguageCode, in_decimals
-from agent.sentences import Catalogue, in_language, reader_language
+from agent.sentences import Catalogue, in_language, knows, reader_language
+from tests.sentences.shown_texts import shown_texts
 from tests.web.test_the_program import node
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,14 @@ ONLY_FOR_OPERATORS = {
 SAME = {"1  Open {}", "2  Open {}", "Segment {}: {}", "Doorward {} on Python {} ({}), {}."}
 """Sentences that are the same in a language. Single words may be."""
 MADE_ELSEWHERE = {"{} {}", "{}", "{}."}
+DETECTOR = ROOT / "agent" / "recorder" / "detector_opencv.py"
+BUGS = {
+    "A camera was opened without a description.", "A camera was started before it was opened.",
+    "A microphone was started before it was opened.", "A speaker was used before it was opened.",
+    "A receiver did not return for 30 s.", "The receiver failed; its own error says why.",
+    "The script has been played to its end.",
+}  # fmt: skip
+"""They say that a program is wrong, or end a camera of the tests."""
 
 
 def sentences(path: Path) -> Iterator[str]:
@@ -76,6 +85,16 @@ def test_every_refusal_of_the_custodian_is_said_in_the_language(language: str) -
         if lacking := [each for each, said in marked if " " in each and in_language(said, language) == said]:
             missing[name] = lacking
     assert missing == {}
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_fault_of_camera_sound_and_detection_is_said_in_the_language(language: str) -> None:
+    """`doorward doctor`, the page's settings and Home Assistant show them."""
+    folders = [ROOT / "agent" / "recorder" / each for each in ("capture", "playback")]
+    paths = [*(path for folder in folders for path in sorted(folder.rglob("*.py"))), DETECTOR]
+    said = {text for path in paths for _, text in shown_texts(path)}
+    assert {each for each in said - BUGS if not knows(each, language)} == set()
+    assert len(said) > 80, "the reading of the code finds them"
 
 
 def test_the_languages_have_the_same_sentences_with_the_same_values() -> None:
