@@ -121,6 +121,10 @@ def test_a_translation_names_the_commands_of_the_sentence_and_no_other(language:
         ("The doorbell rang.", "Es hat geklingelt."),
         ("Segment abc is not stored. It was evicted, or never here.",
          "Das Segment abc ist nicht gespeichert. Es wurde verdrängt oder war nie hier."),
+        ("The camera at rtsp://cam/1 stopped sending (it has ended its stream). Check its power and the network.",
+         "Die Kamera unter rtsp://cam/1 sendet nicht mehr (sie hat ihren Datenstrom beendet). Prüfen Sie ihren Strom "
+         "und das Netz."),
+        ("The microphone 'hw:1' cannot be opened.", "Das Mikrofon 'hw:1' kann nicht geöffnet werden."),
         ("Words that the catalogue lacks.", "Words that the catalogue lacks."),
         ("", ""),
     ],

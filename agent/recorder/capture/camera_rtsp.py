@@ -236,7 +236,7 @@ class RtspCamera:
         clock: _StreamClock,
         luma_px: tuple[int, int] | None,
     ) -> None:
-        cause = "it ended its stream"
+        cause = "it has ended its stream"
         with container, contextlib.ExitStack() as decoding:
             stream = container.streams.video[0]
             annexb = _AnnexBConverter(stream)

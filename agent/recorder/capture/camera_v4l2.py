@@ -144,7 +144,7 @@ class V4l2Camera(PipelineCamera):
     def _read(self, container: InputContainer, arrivals: queue.Queue[_Arrival], stopped: threading.Event) -> None:
         """The reading thread: from the device to the queue until `stopped`. No other thread touches the device."""
         clock = _SensorClock()
-        cause = "it ended its stream"
+        cause = "it has ended its stream"
         with container:
             try:
                 for packet in container.demux(video=0):
