@@ -63,7 +63,7 @@ class Ledger:
             self._newest = (leaf, frontier)
 
     def pad(self, entropy: Entropy) -> None:
-        """Appends 8 to 135 entries that mean nothing. Call it right before the entry that an answer shows.
+        """Appends 8 to 135 entries of padding. Call it right before the entry that an answer shows.
 
         An answer shows the ledger's size and hashes of what is before its entry. Without padding, a requester with two
         answers counts the entries between them, and tells a "no" (three entries) from "no footage" (two). It could also

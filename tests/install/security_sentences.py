@@ -633,7 +633,7 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
         f"{UPLINK}::test_every_no_is_the_same_silence",
     ),
     "An answer proves its place in the ledger": (f"{WHOLE}::test_from_the_doorbell_to_an_opened_disclosure",),
-    "A random number of entries that mean nothing": (
+    "A random number of entries for padding": (
         f"{TELLS}::test_a_denial_between_two_answers_is_not_counted",
         f"{TELLS}::test_each_number_of_padding_entries_is_as_likely_as_the_others",
     ),

@@ -674,6 +674,17 @@ def with_units(places: Places, units: dict[str, tuple[str, ...]]) -> list[list[s
     return []
 
 
+def prepared_with_the_old_version(places: Places, monkeypatch: pytest.MonkeyPatch) -> tuple[Versions, System]:
+    """Returns a system on which the old version runs, and the new one is beside it."""
+    commands = with_units(places, {"new": UNITS, "old": UNITS})
+    monkeypatch.setattr(system_module, "run", systemctl(places, commands))
+    versions, system = Versions(places), System(places)
+    versions.roll_back()
+    system.prepare()
+    system.apply_options()
+    return versions, system
+
+
 def systemctl(places: Places, commands: list[list[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Returns a `run` that fails as systemctl does: one unit that is not there, and none is enabled."""
 
@@ -761,12 +772,7 @@ ACCOUNTS = {
 def test_a_read_only_system_without_a_user_that_a_version_needs_refuses_it_before_the_switch(
     line: str, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commands = with_units(places, {"new": UNITS, "old": UNITS})
-    monkeypatch.setattr(system_module, "run", systemctl(places, commands))
-    versions, system = Versions(places), System(places)
-    versions.roll_back()
-    system.prepare()
-    system.apply_options()
+    versions, system = prepared_with_the_old_version(places, monkeypatch)
     with (versions.folder("new") / "app/systemd/sysusers.d/doorward.conf").open("a") as file:
         file.write(f"{line}\n")
     system.require_system(versions.folder("new"))  # the user can be made
@@ -816,12 +822,7 @@ def test_a_read_only_system_without_the_link_of_an_option_refuses_a_version_that
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It failed after the switch, and was told as a version that does not run well."""
-    commands = with_units(places, {"new": UNITS, "old": UNITS})
-    monkeypatch.setattr(system_module, "run", systemctl(places, commands))
-    versions, system = Versions(places), System(places)
-    versions.roll_back()
-    system.prepare()
-    system.apply_options()
+    versions, system = prepared_with_the_old_version(places, monkeypatch)
     monkeypatch.setattr(system_module.os, "access", lambda *_: False)
     system.require_system(versions.folder("new"))
     (versions.folder("new") / "app/models").mkdir()

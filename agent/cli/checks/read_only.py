@@ -22,7 +22,7 @@ def is_read_only(folder: Path) -> bool:
 
 
 def check_read_only(state_dir: Path, is_read_only: Callable[[Path], bool] = is_read_only) -> Iterator[Finding]:
-    """Yields nothing on a system that can be written. A folder of ours that is read-only there keeps no change."""
+    """Yields a finding on a system that is read-only. A folder of ours that is read-only, too, loses each change."""
     if not is_read_only(_SYSTEM):
         return
     folders: Sequence[Path] = (*OURS, state_dir)

@@ -171,7 +171,7 @@ def _write_successions(
         between = _between(leaf_hash(one.line), leaf_hash(other.line), disclosed.manifest.clips)
         if before is None or len(between) > _MOST_LEFT_OUT:
             continue
-        # Without the owner's word about the clip, hashes of records that were not sent are unknown.
+        # Hashes of records that stayed at home are known only by the owner's word about the clip.
         if chain_hash_of_leaves(before, (leaf_hash(one.line), *between)) != reached:
             continue
         name = record_of[other.line]

@@ -75,8 +75,8 @@ class EntryKind(enum.Enum):
     TIME_CONFIRMED = "time-confirmed"
     """A witness or time-stamper has confirmed a beat. Entries after it are younger than the confirmation."""
     PADDING = "padding"
-    """Means nothing. A random number of them stands before each approval, so that an answer does not tell how many
-    other entries there are (`custodian.ledger_writer`)."""
+    """A random number of them stands before each approval, and hides from readers of an answer how many other
+    entries there are (`custodian.ledger_writer`)."""
     BOOT = "boot"
     STORAGE_FAULT = "storage-fault"
 

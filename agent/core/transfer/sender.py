@@ -369,7 +369,7 @@ class UploadSender:
     def _end(self, outcome: TransferOutcome) -> None:
         self._state = _SenderState.ENDED
         self._ask_again_ns = None
-        # Nothing about an answer of which the broker never heard: an empty message would name it, and the requester.
+        # Only an answer of which the broker heard is cleared: an empty message would name the answer and its requester.
         if self._begun or self._first_init is not None:
             if outcome is TransferOutcome.STOPPED and self._begun:
                 self._queue.append(SendAbort(self._new_token()))
