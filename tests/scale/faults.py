@@ -10,6 +10,7 @@ of this run (`run`), so that the rules of nftables touch nothing else.
 
 from __future__ import annotations
 
+import math
 import random
 import subprocess
 import threading
@@ -39,13 +40,14 @@ _TABLE = "inet doorward_scale"
 class Fault:
     """One thing that can fail, and never twice at once. `act` breaks it, waits, and brings it back. `place`: which one.
 
-    `tend` starts it again if it ended alone, and returns whether it did.
+    `tend` starts it again if it ended alone, and returns whether it did. `may_fail` says if it may break now.
     """
 
     kind: str
     place: str
     act: Callable[[], None]
     tend: Callable[[], bool] = lambda: False
+    may_fail: Callable[[], bool] = lambda: True
     busy: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -60,6 +62,8 @@ class Killer:
         self._lock = threading.Lock()
         self._at_once = at_once
         self._down: Counter[int] = Counter()
+        self._rests_from_s: dict[int, float] = {}
+        """Shard → end of its last fault, infinite while one is under way."""
         self._round: list[Fault] = []
         self.done: Counter[str] = Counter()
         self.history: list[tuple[str, str, float, float]] = []
@@ -81,9 +85,16 @@ class Killer:
                 _nft("add rule", f"out ip {side} @cut drop")
 
     def _of_shards(self, shards: Sequence[Shard], *, cuts: bool) -> list[Fault]:
-        made = [Fault("broker", str(each), partial(self._broker, each)) for each in shards]
+        made = [
+            Fault("broker", str(each), partial(self._broker, each), may_fail=partial(self._is_rested, each))
+            for each in shards
+        ]
         made += [Fault("digest service", str(each), partial(self._digest, each)) for each in shards]
-        made += [Fault("cut of a shard", str(each), partial(self._cut_shard, each)) for each in shards if cuts]
+        made += [
+            Fault("cut of a shard", str(each), partial(self._cut_shard, each), may_fail=partial(self._is_rested, each))
+            for each in shards
+            if cuts
+        ]
         return made
 
     def _of_desk(self, *, cuts: bool) -> list[Fault]:
@@ -168,18 +179,23 @@ class Killer:
         if not self._round:
             self._round = list(self._faults)
             self._random.shuffle(self._round)
-        found = next((each for each in self._round if each.busy.acquire(blocking=False)), None)
+        found = next((each for each in self._round if each.may_fail() and each.busy.acquire(blocking=False)), None)
         if found is not None:
             self._round = [each for each in self._round if each is not found]
         return found
 
+    def _is_rested(self, shard: Shard) -> bool:
+        return time.monotonic() - self._rests_from_s.get(shard.number, -math.inf) >= shard.rest_s
+
     def _broker(self, shard: Shard) -> None:
+        self._rests_from_s[shard.number] = math.inf
         if shard.is_out_while_killed:
             self._begin(shard)
             self._book.kills[shard.number].append(time.monotonic())
         shard.kill()
         self._away(_AWAY_S)
         shard.start()
+        self._rests_from_s[shard.number] = time.monotonic()
         if shard.is_out_while_killed:
             self._end(shard)
 
@@ -220,9 +236,11 @@ class Killer:
         self._desk.postgres.fail_over(partial(self._away, _AWAY_S), by_mistake=by_mistake)
 
     def _cut_shard(self, shard: Shard) -> None:
+        self._rests_from_s[shard.number] = math.inf
         self._begin(shard)
         self._cut(shard.host)
         self._end(shard)
+        self._rests_from_s[shard.number] = time.monotonic()
 
     def _cut(self, *addresses: str) -> None:
         elements = f"cut {{ {', '.join(addresses)} }}"

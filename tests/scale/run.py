@@ -46,7 +46,7 @@ from tests.scale.neighbours import Neighbourhood
 from tests.scale.people import Tipsters
 from tests.scale.progress import Audit, Ending, line, say
 from tests.scale.promises import PATIENCE_S, SLOW_S, Book, Late
-from tests.scale.shards import RefusedError, Shard
+from tests.scale.shards import Shard
 from tests.scale.stories import believed, slowest, stories
 from tests.scale.towns import Towns
 from tests.scale.trust_root import TrustRoot
@@ -69,6 +69,8 @@ _AGENTS_FOR_ONE_KILLED = 5
 """One of this many whole agents is killed now and then. Each start costs seconds of processor time."""
 _SETTLE_S = 600.0
 _CUT_SETTLE_S = 150.0
+_LIST_PATIENCE_S = 1800.0
+"""A list that is not at all brokers by then fails the run. RabbitMQ's nodes may need minutes each."""
 """The same after a signal: long enough for what was published just before."""
 _ROUND_S = 20.0
 
@@ -129,6 +131,11 @@ class World:
         self.neighbourhood = Neighbourhood(self.desk)
         self.board = Switchboard()
         self.published_s: list[float] = []
+        self.lists_s: list[float] = []
+        """Seconds from a list's stamp until all brokers had it."""
+        self.list_at: dict[str, str] = {}
+        """The list under way: SHA-256 of its package by shard."""
+        self._signed_s = 0.0
         """Seconds from each signature until all brokers of the cell had the request."""
         self.pending: dict[str, tuple[float, frozenset[int]]] = {}
         """Message → when it was signed, and the shards that do not all have it yet."""
@@ -314,6 +321,7 @@ class World:
                 del self.pending[message]
                 self.published_s.append(time.monotonic() - began_s)
                 self.book.published[message] = (time.monotonic(), shards)
+        self._look_at_list()
 
     def mend(self) -> None:
         """Starts the root's connections and the towns' receivers again if they ended, as systemd does."""
@@ -321,19 +329,27 @@ class World:
             self.root.start()
         self.towns.tend()
 
-    def revoke(self, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Signs a list that revokes one more key, and waits until all brokers have it.
+    def revoke(self) -> None:
+        """Signs a list that revokes one more key, if the last one is everywhere. `look` notes when all brokers have it.
 
-        A list that is not everywhere when the run is over is not in the book.
+        So a broker that is away for long holds up lists alone, and requests go on.
         """
-        self.root.list(self._agencies, stolen=self.root.version)
-        try:
-            self.root.wait(is_over)
-        except RefusedError:
-            if is_over():
-                return
-            raise
-        self.book.published[f"list {self.root.version}"] = (time.monotonic(), frozenset(range(len(self.shards))))
+        if not self.list_at:
+            self.root.list(self._agencies, stolen=self.root.version)
+            self._signed_s = time.monotonic()  # before `list_at`, which another thread waits for
+            self.list_at = self.root.wanted()
+
+    def _look_at_list(self) -> None:
+        if not self.list_at:
+            return
+        now_s = time.monotonic()
+        if not (missing := self.root.missing(self.list_at)):
+            self.list_at = {}
+            self.lists_s.append(now_s - self._signed_s)
+            self.book.published[f"list {self.root.version}"] = (now_s, frozenset(range(len(self.shards))))
+        elif self.root.refusals or now_s - self._signed_s > _LIST_PATIENCE_S:
+            self.list_at = {}
+            self.troubles.append(f"a list is not at {', '.join(missing)}. {self.root.refusals}")
 
 
 def make_houses(count: int) -> list[House]:
@@ -590,7 +606,7 @@ def ask_on(world: World, killer: Killer, audit: Audit, is_over: Callable[[], boo
                 told[west] += 1
                 world.tell(f"Bulletin {turn}", west)
         if turn % 6 == 2:
-            world.revoke(is_over)
+            world.revoke()
         if turn % 6 == 4:
             of_towns[west] += 1
             if of_towns[west] <= MOST_TOLD:
@@ -612,8 +628,10 @@ def progress(world: World, killer: Killer, audit: Audit) -> str:
 
 def is_settled(world: World) -> bool:
     # Copies: other threads add to these meanwhile.
-    waited = not world.pending and all(
-        time.monotonic() - since_s > PATIENCE_S for since_s, _ in list(world.book.published.values())
+    waited = (
+        not world.pending
+        and not world.list_at
+        and all(time.monotonic() - since_s > PATIENCE_S for since_s, _ in list(world.book.published.values()))
     )
     return waited and world.are_up() and all(each.state != "on its way" for each in list(world.book.sent.values()))
 
@@ -651,7 +669,10 @@ def check(world: World, killer: Killer) -> int:
     print(f"{others} requests and bulletins, {lists} lists with a revoked key.")
     print(f"{len(world.book.sent)} answers, {acknowledged} acknowledged parts.")
     print(f"{len(world.tipsters.accepted)} tips accepted, {world.tipsters.refused.total()} to be sent again.")
-    print(f"The slowest publication took {max(world.published_s, default=0):.0f} s, with the faults on its way.")
+    print(
+        f"The slowest publication took {max(world.published_s, default=0):.0f} s, and the slowest list "
+        f"{max(world.lists_s, default=0):.0f} s, with the faults on its way."
+    )
     print(
         f"{len(lost)} acknowledged parts lost, {len(doubled)} answers not there exactly once, {len(late)} unheard, "
         f"{len(tips)} tips lost or doubled."

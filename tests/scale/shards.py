@@ -54,6 +54,8 @@ class Shard:
     """A doorbell that connects gets the root's package, which is retained. Otherwise it gets the next publication."""
     is_out_while_killed = True
     """A kill ends it for all its clients."""
+    rest_s = 0.0
+    """Seconds from the end of a fault of this shard until the next may begin. With 0, a kill and a cut may overlap."""
 
     def __init__(self, folder: Path, number: int, west: float) -> None:
         self.folder, self.number, self.west = folder, number, west

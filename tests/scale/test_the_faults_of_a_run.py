@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import threading
 from collections.abc import Callable
@@ -25,7 +26,7 @@ class Server:
 
     def __init__(self) -> None:
         self.up, self.host, self.number, self.kills, self.ends = True, "127.0.1.1", 0, 0, False
-        self.willing, self.ending = True, "exit status 1"
+        self.willing, self.ending, self.rest_s, self.is_out_while_killed = True, "exit status 1", 0.0, True
 
     def kill(self) -> None:
         assert self.up, "killed twice"
@@ -103,6 +104,17 @@ def test_a_worker_has_a_minute_to_end_in_order(tmp_path: Path, program: str, in_
     until((tmp_path / "ready").exists, "the program")
     assert (worker.stop(1.0 if "killed" in ending else 60.0), worker.ending) == (in_order, ending)
     assert process.poll() is not None
+
+
+def test_a_cluster_rests_after_each_of_its_faults(killer: Killer) -> None:
+    shard: Any = Server()
+    shard.rest_s = 0.05
+    (broker, _digest) = killer._of_shards([shard], cuts=False)
+    killer._faults = [broker, *killer._faults]
+    killer.run(float("inf"), 30, (0.0, 0.001), threading.Event())
+    of_it = sorted((began_s, ended_s) for kind, _place, began_s, ended_s in killer.history if kind == "broker")
+    assert len(of_it) >= 3
+    assert all(following[0] - ended[1] >= 0.05 for ended, following in itertools.pairwise(of_it))
 
 
 def test_the_killer_tells_what_went_wrong(killer: Killer) -> None:

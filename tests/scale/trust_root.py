@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,22 +109,29 @@ class TrustRoot:
     def has_ended(self) -> bool:
         return self._keeper is not None and self._keeper.poll() is not None
 
-    def wait(self, is_over: Callable[[], bool] = lambda: False, patience_s: float = 600.0) -> None:
+    def wait(self, patience_s: float = 600.0) -> None:
         """Returns once each broker has the newest package. Raises `RefusedError` if that is not so in time."""
-        folder, missing, ends_s = RootFolder(self.folder), list(self._shards), time.monotonic() + patience_s
-        wanted = {
-            shard.number: hashlib.sha256(
-                folder.package_for(BrokerAddress(shard.host, shard.requester_port))
-            ).hexdigest()
-            for shard in missing
-        }
-        while missing := [
-            each for each in missing if self._at_broker.get(f"{each.host}:{each.requester_port}") != wanted[each.number]
-        ]:
-            if is_over() or self.has_ended or self._refusals or time.monotonic() > ends_s:
-                why = " ".join(sorted(set(self._refusals.values())))
-                raise RefusedError(f"The root's package is not at {', '.join(map(str, missing))}. {why}")
+        wanted, ends_s = self.wanted(), time.monotonic() + patience_s
+        while missing := self.missing(wanted):
+            if self.has_ended or self.refusals or time.monotonic() > ends_s:
+                raise RefusedError(f"The root's package is not at {', '.join(missing)}. {self.refusals}")
             time.sleep(0.05)
+
+    def wanted(self) -> dict[str, str]:
+        """Returns the SHA-256 of the newest package by shard, for `missing`."""
+        folder = RootFolder(self.folder)
+        packages = {each: folder.package_for(BrokerAddress(each.host, each.requester_port)) for each in self._shards}
+        return {str(each): hashlib.sha256(package).hexdigest() for each, package in packages.items()}
+
+    def missing(self, wanted: Mapping[str, str]) -> list[str]:
+        """Returns the shards that lack the package of `wanted`."""
+        at = {str(each): self._at_broker.get(f"{each.host}:{each.requester_port}") for each in self._shards}
+        return [name for name, digest in wanted.items() if at[name] != digest]
+
+    @property
+    def refusals(self) -> str:
+        """Refusals that only an operator can end."""
+        return " ".join(sorted(set(self._refusals.values())))
 
     def _read(self, keeper: subprocess.Popen[str]) -> None:
         assert keeper.stdout is not None
