@@ -36,7 +36,7 @@ _STOP_S = 60.0
 _TABLE = "inet doorward_scale"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Fault:
     """One thing that can fail, and never twice at once. `act` breaks it, waits, and brings it back. `place`: which one.
 
@@ -175,10 +175,14 @@ class Killer:
             fault.busy.release()
 
     def _next(self) -> Fault | None:
-        """Returns a fault of a shuffled round, held, or None if all that are left in the round are under way."""
-        if not self._round:
-            self._round = list(self._faults)
-            self._random.shuffle(self._round)
+        """Returns a fault of a shuffled round, held, or None if all that are left in the round are under way.
+
+        Faults that may not begin yet stay for the next round, so that the others do not wait for a cluster's rest.
+        """
+        if not any(each.may_fail() for each in self._round):
+            added = [each for each in self._faults if each not in self._round]
+            self._random.shuffle(added)
+            self._round += added
         found = next((each for each in self._round if each.may_fail() and each.busy.acquire(blocking=False)), None)
         if found is not None:
             self._round = [each for each in self._round if each is not found]

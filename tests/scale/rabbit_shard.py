@@ -30,7 +30,7 @@ class RabbitShard(Shard):
 
     takes_witness = keeps_for_wildcards = is_out_while_killed = False
     rest_s = 60.0
-    """Without two of its three nodes a cluster serves no client, and on two busy cores a node catches up for a minute."""
+    """Without two of its three nodes a cluster serves no client. On two busy cores a node catches up for a minute."""
 
     def __init__(self, folder: Path, number: int, west: float) -> None:
         self.cluster = Cluster(folder)

@@ -106,15 +106,15 @@ def test_a_worker_has_a_minute_to_end_in_order(tmp_path: Path, program: str, in_
     assert process.poll() is not None
 
 
-def test_a_cluster_rests_after_each_of_its_faults(killer: Killer) -> None:
+def test_a_cluster_rests_after_each_of_its_faults_and_the_others_do_not_wait_for_it(killer: Killer) -> None:
     shard: Any = Server()
-    shard.rest_s = 0.05
+    shard.rest_s = 0.1
     (broker, _digest) = killer._of_shards([shard], cuts=False)
     killer._faults = [broker, *killer._faults]
-    killer.run(float("inf"), 30, (0.0, 0.001), threading.Event())
+    killer.run(float("inf"), 300, (0.0, 0.001), threading.Event())
     of_it = sorted((began_s, ended_s) for kind, _place, began_s, ended_s in killer.history if kind == "broker")
-    assert len(of_it) >= 3
-    assert all(following[0] - ended[1] >= 0.05 for ended, following in itertools.pairwise(of_it))
+    assert 2 <= len(of_it) < min(killer.done[each] for each in ("filer", "worker", "HAProxy"))
+    assert all(following[0] - ended[1] >= 0.1 for ended, following in itertools.pairwise(of_it))
 
 
 def test_the_killer_tells_what_went_wrong(killer: Killer) -> None:
