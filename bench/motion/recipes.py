@@ -15,6 +15,7 @@ camera is both tuned on and reported on:
   person leaves.
 * **once**: clips of cameras in none of these sets, for one look by a detector that was frozen before. Its labels and
   the criteria by which films were left out were committed before that look (decision 117).
+* **steady**: the same again, of cameras that move by at most two of 320 pixels (decision 123).
 
 Get it with git and decode it to what a detector sees, 320×240 luma at ten frames a second:
 
@@ -44,13 +45,25 @@ import numpy.typing as npt
 from agent.core.motion_accuracy.scoring import Interval
 from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX, Clip, decode
 
-__all__ = ["BACKGROUNDS", "SPLITS", "Recipe", "idle_of", "played_to_and_fro", "present", "recipes", "warm"]
+__all__ = [
+    "BACKGROUNDS",
+    "FOR_ONE_LOOK",
+    "SPLITS",
+    "Recipe",
+    "idle_of",
+    "played_to_and_fro",
+    "present",
+    "recipes",
+    "warm",
+]
 
 Frame = npt.NDArray[np.uint8]
 
-SPLITS = ("tune", "validate", "test", "fresh", "latest", "once")
-BACKGROUNDS = SPLITS[1:-1]
-"""Fresh films show the idle scenes of these. *once* stays out, so that a seed draws the film that was reported on."""
+SPLITS = ("tune", "validate", "test", "fresh", "latest", "once", "steady")
+FOR_ONE_LOOK = ("once", "steady")
+BACKGROUNDS = tuple(split for split in SPLITS[1:] if split not in FOR_ONE_LOOK)
+"""Fresh films show the idle scenes of these. Sets for one look stay out, so that a seed draws the film that was
+reported on."""
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "bench" / "footage"
 
 _LEAST_IDLE_S = 1.5

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from agent.core.motion_accuracy.scoring import Score
 from bench.motion import heldout
 from bench.motion.heldout import Judged
-from bench.motion.recipes import SPLITS, recipes
+from bench.motion.recipes import BACKGROUNDS, FOR_ONE_LOOK, SPLITS, recipes
+
+LABELS_FOOTAGE = Path(heldout.__file__).parents[1] / "labels_footage.json"
 
 
 def test_each_source_belongs_to_one_split() -> None:
@@ -23,6 +28,19 @@ def test_labels_lie_within_their_clip_and_do_not_cross() -> None:
         for event in recipe.events:
             for excused in recipe.dont_care:
                 assert min(event.end_s, excused.end_s) <= max(event.start_s, excused.start_s), recipe.name
+
+
+def test_a_set_for_one_look_is_of_repositories_that_no_detector_has_seen() -> None:
+    looked_at = {each.get("repository") for each in json.loads(LABELS_FOOTAGE.read_text("utf-8"))}
+    for split in SPLITS:
+        here = {recipe.repository for recipe in recipes() if recipe.split == split}
+        if split in FOR_ONE_LOOK:
+            assert here & looked_at == set(), split
+        looked_at |= here
+
+
+def test_films_are_drawn_on_no_scene_of_a_set_for_one_look() -> None:
+    assert BACKGROUNDS == ("validate", "test", "fresh", "latest")
 
 
 def test_an_interval_draws_cameras_not_clips() -> None:
