@@ -41,8 +41,7 @@ if TYPE_CHECKING:  # a role loads only what it uses: the uplink runs without arr
         StoredRequest,
     )
     from agent.core.timebase import BootNs, ClockReading
-    from agent.core.vault.dating import NumberedClockSync
-    from agent.core.vault.entries import Totals, VaultEntry
+    from agent.core.vault.entries import NumberedClockSync, Totals, VaultEntry
     from agent.core.vault.manifest import ChainHead, RawLine
     from agent.core.vault.names import SegmentId, VaultFile
     from agent.ipc.protocol import LinkFrame

@@ -49,8 +49,7 @@ from agent.uplink.home_mqtt import MqttHomeBus
 from agent.uplink.message_router import MultiAlertSender
 from agent.uplink.relay_connection import RelayConnection, relay_settings
 from agent.uplink.uplink import Uplink
-from agent.wire.identities import public_key_of
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, public_key_of
 
 __all__ = ["Solo"]
 

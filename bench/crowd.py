@@ -28,7 +28,7 @@ from agent.core.transfer import (
     TransferProgress,
     UploadReceiver,
 )
-from agent.core.transfer.receipts import receipt_for
+from agent.core.transfer.values import receipt_for
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.mqtt import MqttBus
 from agent.platform.system_clock import SystemClock

@@ -40,8 +40,7 @@ from agent.core.vault.spans import Stamp, TimeSpan
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.envelope import HybridKey
-from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
-from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MldsaPublicKey
+from agent.wire.identities import MLDSA_KEY_CHARACTERS, MldsaPublicKey, PublicKey, private_key_from_seed, public_key_of
 from agent.wire.statements import (
     Approval,
     Enrolment,

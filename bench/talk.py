@@ -24,7 +24,7 @@ from agent.clients.opening import HybridIdentity
 from agent.core.talk.frames import FrameKind
 from agent.custodian.talk_buffer import TalkBuffer
 from agent.ipc.control_operations import BeginTalk, SendTalk
-from agent.platform.entropy import SystemEntropy
+from agent.platform.system_clock import SystemEntropy
 from agent.recorder.playback.sounds import RATE_HZ
 from agent.recorder.talk import SpeakerSettings, TalkService
 from tests.browser.house import PHONE, a_house, phones

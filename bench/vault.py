@@ -40,8 +40,7 @@ from agent.platform.disk import RealDisk
 from agent.recorder.vault import SealingContext, Vault
 from agent.vault.index_sqlite import SqliteIndex
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
-from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 
 SEGMENT_BYTES = 2_500_000
 GOP_BYTES = 500_000

@@ -43,10 +43,9 @@ from agent.custodian.state import CustodianDeps
 from agent.errors import StorageError
 from agent.wire import base64, disclosures, envelope, strictjson
 from agent.wire.fields import Kind
-from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
+from agent.wire.identities import MldsaPublicKey, PublicKey, private_key_from_seed, public_key_of
 from agent.wire.limits import RequestLimits
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
-from agent.wire.mldsa import MldsaPublicKey
 from agent.wire.statements import (
     Approval,
     Denial,

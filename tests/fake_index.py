@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.dating import NumberedClockSync, dated
-from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.vault.entries import NumberedClockSync, Totals, VaultEntry, dated
 from agent.core.vault.manifest import ChainHead, chapter_of
 
 __all__ = ["FakeIndex"]

@@ -27,8 +27,7 @@ from agent.custodian.health_reports import HealthReporter
 from agent.custodian.state_folder import StateFolder
 from agent.errors import NetworkError
 from agent.mqtt import BusSettings, MqttBus
-from agent.platform.entropy import SystemEntropy
-from agent.platform.system_clock import SystemClock
+from agent.platform.system_clock import SystemClock, SystemEntropy
 from agent.updater.fetching import Staging
 from agent.updater.machine import Machine, output_of
 from agent.updater.release_store import ReleaseStore

@@ -27,8 +27,7 @@ from agent.core.ledger.checkpoint import Checkpoint, sign_time_checkpoint
 from agent.core.ledger.merkle import Frontier, inclusion_proof
 from agent.core.ledger.time_log import beat_leaf_hash, stamp_request
 from agent.wire.envelope import HybridKey
-from agent.wire.identities import public_key_of
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, public_key_of
 from agent.wire.time_proofs import TimeOpening, TimeProof, TimeStamp
 from tests.second_reader import ledger as second
 from tests.second_reader.json_once import RefusedError

@@ -20,8 +20,7 @@ from agent.core.vault.names import segment_id
 from agent.ports import Disk, Index
 from agent.recorder.vault import SealingContext, Vault
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
-from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, private_key_from_seed, public_key_of
 from tests.fake_index import FakeIndex
 
 __all__ = [

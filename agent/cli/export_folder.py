@@ -20,8 +20,7 @@ from agent.core.vault.names import FileKind, VaultFile
 from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
-from agent.wire.identities import PublicKey, parse_public_key
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, PublicKey, parse_public_key
 
 __all__ = ["DEVICE_KEY", "DEVICE_MLDSA", "RECORDS", "ExportReport", "verify_export"]
 

@@ -34,8 +34,7 @@ from agent.recorder.vault import SealingContext, Vault
 from agent.vault.index_sqlite import SqliteIndex
 from agent.vault.reader import VaultReader
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
-from agent.wire.identities import PublicKey, public_key_of
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, PublicKey, public_key_of
 
 __all__ = ["vault"]
 
@@ -314,8 +313,7 @@ def repair(config: Path, as_json: bool) -> None:
     A file without a record is recovered, a foreign file is moved to vault/aside, a missing file is noted. Nothing is
     deleted.  A running device does the same at every start, but trusts its index.
     """
-    from agent.platform.entropy import SystemEntropy
-    from agent.platform.system_clock import SystemClock
+    from agent.platform.system_clock import SystemClock, SystemEntropy
 
     with _parts(config) as (folder, store, log, index):
         if folder.divided:

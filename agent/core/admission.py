@@ -16,15 +16,27 @@ number: a broker may deliver the same bytes for weeks, which must stay blocked o
 message over a *rate* keeps its number, because its sender could not avoid a busy day. The broker then delivers it
 again. Emergencies get no bypass, and every request needs its approval.
 
-Source: PROTOCOL.md, "footage-request"; docs/security/promises.md, promise 4.
+A limit on requests per case must outlive the requests, and case numbers must stay hidden from a thief. The device
+therefore counts a request by a *mark* (`CaseHashes`): scrypt over root, requester and case, under a key that only the
+device has.
+
+- Two requests of one requester for one case have the same mark. If case or requester differs, the marks differ. Two
+  requesters with the same id below different roots count as different.
+- A thief of the journal alone learns only marks. A thief who also has the device's secret can try case numbers: each
+  try costs what it cost the device, which only slows guessing down (docs/security/limits.md).
+
+Source: PROTOCOL.md, "footage-request"; docs/security/promises.md, promise 4; RFC 7914 (scrypt), RFC 5869 (HKDF);
+docs/decisions/0014.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Self
 
-from agent.core.case_marks import CaseHashes
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from agent.core.device_secret import DeviceSecret
 from agent.core.requests import History, is_replay, trusted_seconds
 from agent.core.timebase import NS_PER_MS, ClockReading
 from agent.core.vault.age.recipients import parse_recipient
@@ -34,7 +46,43 @@ from agent.wire.limits import RATES, EarlierRequests, OverLimit, RequestLimits, 
 from agent.wire.messages import FootageRequest
 from agent.wire.trust import TrustedRequester
 
-__all__ = ["ELSEWHERE_IN_ALL", "ELSEWHERE_OF_ONE", "Accepted", "Blocked", "Elsewhere", "Replayed", "admit"]
+__all__ = [
+    "ELSEWHERE_IN_ALL",
+    "ELSEWHERE_OF_ONE",
+    "LOG2_WORK_FACTOR",
+    "Accepted",
+    "Blocked",
+    "CaseHashes",
+    "Elsewhere",
+    "Replayed",
+    "admit",
+]
+
+LOG2_WORK_FACTOR: Final = 10
+"""1 MiB and about 4 ms on a laptop, some 25 ms on a Zero 2 W. A try must cost something, and a trusted requester who
+floods the device must leave the board time to record."""
+_LABEL: Final = b"doorward case marks v1"
+_MARK_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class CaseHashes:
+    """Makes marks. `key`: 32 bytes only the device has. If key or work factor changes, the device forgets the counted
+    cases."""
+
+    key: bytes = field(repr=False)
+    log2_work_factor: int = LOG2_WORK_FACTOR
+
+    @classmethod
+    def of_device(cls, secret: DeviceSecret, log2_work_factor: int = LOG2_WORK_FACTOR) -> Self:
+        """Derives the key from the device's secret, so that a restored backup of the secret keeps the limit."""
+        return cls(secret.key(_LABEL), log2_work_factor)
+
+    def of(self, root: str, requester: str, case: str) -> str:
+        """Returns the mark, 32 hex digits. `root`, `requester`: ids without a line feed."""
+        scrypt = Scrypt(salt=self.key, length=_MARK_BYTES, n=1 << self.log2_work_factor, r=8, p=1)
+        return scrypt.derive(f"{root}\n{requester}\n{case}".encode()).hex()
+
 
 _DAY_MS: Final = 86_400_000
 ELSEWHERE_OF_ONE: Final = 100

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from agent.wire.mldsa import mldsa_key_from_seed
+from agent.wire.identities import mldsa_key_from_seed
 
 __all__ = ["SECRET_BYTES", "DeviceSecret"]
 
@@ -40,5 +40,5 @@ class DeviceSecret:
         return HKDF(algorithm=SHA256(), length=SECRET_BYTES, salt=None, info=use).derive(self.value)
 
     def mldsa_key(self) -> MLDSA44PrivateKey:
-        """Returns the device's second signing key (`wire.mldsa`), which signs answers beside the first."""
+        """Returns the device's second signing key (`wire.identities`), which signs answers beside the first."""
         return mldsa_key_from_seed(self.key(_MLDSA_USE))

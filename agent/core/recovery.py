@@ -1,4 +1,4 @@
-"""Decides when a camera has failed, and what to do to recover it.
+"""Decides when a camera has failed or a process is stuck, and what to do to recover the camera.
 
     fault                                        step
     1st to 3rd within an hour                    RESTART   the pipeline, after a pause
@@ -12,16 +12,22 @@ An hour of pictures resets the count. The number of exits outlives the process (
 A camera has failed if it gives no frame, or frames without packets, or the same frame again and again. In the field,
 silent stalls come after 11 to 20 hours, and all three kinds have been seen. A black picture may repeat.
 
-Pure: times are arguments.
+A process is stuck if one of its duties stops: each important loop leaves a mark, and each mark has a time limit. A
+watchdog that a timer feeds only proves that a timer runs. This one is fed only while *all* duties of the process
+happen: a recorder's frames, packets and acknowledgements, a loop's turns. A duty that is paused, for example without a
+camera, is `rest`ed.
+
+Pure: times are arguments. Source: sd_notify(3), WATCHDOG=1.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from agent.core.timebase import NS_PER_S
+from agent.core.timebase import NS_PER_S, seconds
 
 __all__ = [
     "CAMERA_REOPENS",
@@ -30,6 +36,7 @@ __all__ = [
     "PAUSES_S",
     "RecoveryAction",
     "RecoveryPolicy",
+    "StallDetector",
     "StallKind",
     "StreamPulse",
     "good_until_ns",
@@ -115,3 +122,32 @@ class RecoveryPolicy:
             return False
         self._faults = self.exits = 0
         return True
+
+
+class StallDetector:
+    """`patience_s`: the time limit of each mark, in seconds. Without the mark the process is stuck."""
+
+    def __init__(self, patience_s: Mapping[str, float]) -> None:
+        self._patience_ns = {name: seconds(patience) for name, patience in patience_s.items()}
+        self._marks: dict[str, int | None] = dict.fromkeys(patience_s)
+
+    def mark(self, name: str, at_ns: int) -> None:
+        """It happened at `at_ns`, on any one clock."""
+        self._marks[name] = at_ns
+
+    def expect(self, name: str, now_ns: int) -> None:
+        """Starts to expect a mark. Has no effect if it is already expected."""
+        if self._marks[name] is None:
+            self._marks[name] = now_ns
+
+    def rest(self, name: str) -> None:
+        """Stops expecting a mark until it is marked or expected again."""
+        self._marks[name] = None
+
+    def stuck(self, now_ns: int) -> tuple[str, ...]:
+        """Returns the overdue marks."""
+        return tuple(
+            name
+            for name, at_ns in self._marks.items()
+            if at_ns is not None and now_ns - at_ns > self._patience_ns[name]
+        )

@@ -146,7 +146,7 @@ class StoredRequest:
     that id already. Ids are readable at the broker. With the second name, a copied id cannot block a request.
 
     `sealed` is an age file to the owners of that moment around the signed bytes. `payload_sha256` names the content.
-    `case_mark` counts it (`core.case_marks`). `kept` is None once the request has ended.
+    `case_mark` counts it (`core.admission`). `kept` is None once the request has ended.
     """
 
     id: str

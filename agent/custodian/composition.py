@@ -44,8 +44,8 @@ from agent.custodian.updates import UpdateFiles, Updates
 from agent.errors import ConfigurationError, StorageError
 from agent.ipc.outbox_files import DiskOutbox
 from agent.ipc.rpc_server import RpcServer, control_server
-from agent.platform.entropy import SystemEntropy
 from agent.platform.metrics_server import MetricsServer
+from agent.platform.system_clock import SystemEntropy
 from agent.ports import Clock, ManifestLog
 from agent.vault.reader import VaultReader
 from agent.wire.control import Frame

@@ -14,8 +14,7 @@ from typing import Any, Final
 from agent.core.consent import RequestState
 from agent.core.requests import ActiveOptOut, MatchedRequest, StoredRequest
 from agent.core.vault.entries import VaultEntry
-from agent.custodian.approval_store import ApprovalArchive
-from agent.custodian.approvals import Approvals
+from agent.custodian.approvals import ApprovalArchive, Approvals
 from agent.custodian.holds import HoldsAndErasures
 from agent.custodian.inbox import bulletins, deletion_of, receipt_of
 from agent.custodian.owner_settings import OwnerSettings
@@ -46,8 +45,7 @@ from agent.ipc.control_operations import (
 )
 from agent.wire import base64
 from agent.wire.control import Frame, decode_statement, split_body
-from agent.wire.identities import PublicKey
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, PublicKey
 from agent.wire.statements import Scope
 
 __all__ = ["Answer", "Control", "DeviceNames", "Status"]

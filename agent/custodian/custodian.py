@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.core.case_marks import LOG2_WORK_FACTOR, CaseHashes
+from agent.core.admission import LOG2_WORK_FACTOR, CaseHashes
 from agent.core.device_secret import DeviceSecret
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import RESTORED, OutboxRecord
@@ -24,8 +24,7 @@ from agent.custodian.inbox import Inbox, InboxSettings
 from agent.custodian.outbox_builder import OutboxBuilder
 from agent.custodian.owner_settings import OwnerSettings, ViolatedLimit
 from agent.custodian.release_records import ReleaseRecords
-from agent.custodian.releases import Releases
-from agent.custodian.request_notices import RequestNotices
+from agent.custodian.releases import Releases, RequestNotices
 from agent.custodian.requests import Requests
 from agent.custodian.state import CustodianDeps, open_custodian_state
 from agent.custodian.statement_handler import Statements
@@ -52,7 +51,7 @@ class Custodian:
     status` shows.
 
     `held_bytes`: the limit for footage that owners keep from eviction.  `exceeded` names the limit of the configuration
-    that an owner's settings violate.  `case_work`: log2 of the cost of one guess at a case number (`core.case_marks`).
+    that an owner's settings violate.  `case_work`: log2 of the cost of one guess at a case number (`core.admission`).
     """
 
     def __init__(

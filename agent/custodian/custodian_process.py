@@ -21,10 +21,9 @@ from agent.custodian.capture_key import CaptureKey
 from agent.custodian.composition import NO_LINK, CustodianContext, CustodianRuntime
 from agent.custodian.ipc_handlers import RecorderIpcHandler, StatusReports, UplinkIpcHandler
 from agent.custodian.live_buffer import LiveBuffer
-from agent.custodian.readonly_disk import ReadOnlyDisk
 from agent.custodian.state_folder import StateFolder
 from agent.custodian.talk_buffer import TalkBuffer
-from agent.custodian.vault_follower import FollowingIndex
+from agent.custodian.vault_follower import FollowingIndex, ReadOnlyDisk
 from agent.errors import DoorwardError
 from agent.ipc.peers import uids_of
 from agent.ipc.protocol import FromRecorder, FromUplink, Recipients, RelayReply, UplinkConfig
@@ -35,7 +34,7 @@ from agent.platform.system_clock import SystemClock
 from agent.vault.index_sqlite import SqliteIndex
 from agent.vault.reader import VaultReader
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey
 
 __all__ = ["CustodianRole"]
 

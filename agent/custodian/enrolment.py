@@ -20,15 +20,13 @@ from agent.core.ledger.entries import EntryKind
 from agent.core.timebase import NS_PER_S
 from agent.core.vault.age.recipients import Recipient, parse_recipient
 from agent.core.vault.age.sealing import make_header, seal_bytes
-from agent.custodian.ledger_writer import Ledger
+from agent.custodian.ledger_writer import Ledger, Transactions
 from agent.custodian.nonces import LIFE_S, Nonces
-from agent.custodian.transactions import Transactions
 from agent.errors import RequestError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Clock, Entropy, Journal
 from agent.wire import strictjson
-from agent.wire.identities import PublicKey
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, PublicKey
 from agent.wire.statements import (
     STATEMENT_LIMIT_BYTES,
     Enrolment,

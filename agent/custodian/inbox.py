@@ -14,8 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from agent.core.admission import Accepted, Blocked, Elsewhere, Replayed, admit
-from agent.core.case_marks import CaseHashes
+from agent.core.admission import Accepted, Blocked, CaseHashes, Elsewhere, Replayed, admit
 from agent.core.consent import Event, RequestState
 from agent.core.ledger.entries import EntryKind
 from agent.core.matching import Match, TimeWindow, match

@@ -7,7 +7,7 @@ The caller is the key that signed the handshake: an owner's approval key, or the
 - Eight sessions may be open. Each has eight streams, runs four requests at once, and ends after 60 s without a frame.
   A stream counts until its answer is made. A session that uses its number again before ends.
 - All requests may hold 32 MiB together, and so may all answers. A session ends if a request of it does not fit and has
-  more than 64 KiB. An answer is made once there is room for it, as on the page (`page.answer_budget`).
+  more than 64 KiB. An answer is made once there is room for it, as on the page (`page.request_guard`).
 - The requests of a session that is over are dropped, except those that run.
 - `collect` makes frames only when the carrier takes them, and a session has at most 256 KiB on the way. So a client
   that does not read holds only its answers.
@@ -26,8 +26,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from agent.custodian.page.access_levels import Caller
-from agent.custodian.page.answer_budget import answer_bytes
+from agent.custodian.page.request_guard import Caller, answer_bytes
 from agent.errors import DoorwardError, InternalError, RequestError, StorageError
 from agent.ipc.control_operations import GetLinkAddress, LinkAddressAnswer, RelayAccount
 from agent.ipc.protocol import LinkFrame

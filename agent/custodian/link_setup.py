@@ -12,10 +12,10 @@ from agent.core.device_secret import DeviceSecret
 from agent.custodian.alerts.push_channels import GlanceHolder
 from agent.custodian.enrolment import Enrolments
 from agent.custodian.link_sessions import LinkIdentity, LinkSessions
-from agent.custodian.page.access_levels import Caller
+from agent.custodian.page.request_guard import Caller
 from agent.custodian.page.server import PageServer
 from agent.ipc.control_operations import RelayAccount
-from agent.platform.entropy import SystemEntropy
+from agent.platform.system_clock import SystemEntropy
 from agent.wire.identities import PublicKey, public_key_of
 
 __all__ = ["link_sessions"]

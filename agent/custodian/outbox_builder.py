@@ -26,8 +26,7 @@ from agent.ports import Entropy, Outbox, OutboxDraft
 from agent.vault.reader import VaultReader
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import TIP_PADDED_BYTES, DisclosureManifest, PartKind, SecondSignature, TipManifest
-from agent.wire.identities import public_key_of
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, public_key_of
 
 __all__ = ["OutboxBuild", "OutboxBuilder"]
 

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from agent.core.ledger.entries import EntryKind
-from agent.custodian.ledger_writer import Ledger
-from agent.custodian.transactions import Transactions
+from agent.custodian.ledger_writer import Ledger, Transactions
 from agent.errors import RequestError
 from agent.ports import Journal
 from agent.wire import strictjson

@@ -5,7 +5,8 @@ approved (`TIP_SENT`), because its owner's signature is the approval.  `custodia
 are stored.
 
 An action (`core.consent.Action`) runs after the commit.  Running it twice is harmless.  Losing it is harmless too: the
-next start and the uplink's next poll find what is left to do.
+next start and the uplink's next poll find what is left to do. One action notifies owners that a request waits for them,
+outside their quiet hours (`RequestNotices`).
 """
 
 from __future__ import annotations
@@ -20,10 +21,9 @@ import structlog
 
 from agent.core.consent import TIP_SENT, Action, Event, RequestState, Transition, next_transition
 from agent.core.ledger.entries import FIELDS, EntryKind
-from agent.core.requests import OutboxPart, OutboxRecord
-from agent.core.timebase import NS_PER_S
+from agent.core.requests import OutboxPart, OutboxRecord, trusted_seconds, utc_minute
+from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.custodian.release_records import OPEN, ReleaseRecords, StoredRelease, StoredTip
-from agent.custodian.request_notices import RequestNotices
 from agent.custodian.state import CustodianState
 from agent.errors import DoorwardError, StorageError
 from agent.ports import Clock
@@ -35,8 +35,59 @@ __all__ = [
     "REQUESTER_NOT_TRUSTED",
     "DisclosureTimer",
     "Releases",
+    "RequestNotices",
     "RequestStatus",
 ]
+
+_WAITS: Final = "A request for footage is waiting for you."
+_WAITS_FOR_ANOTHER: Final = "A request for footage is waiting for another owner."
+
+
+class RequestNotices:
+    """Notifies owners of requests.  `minute_of` maps UTC in ms to the minute of the local day, for quiet hours."""
+
+    def __init__(self, custodian_state: CustodianState, minute_of: Callable[[int], int] = utc_minute) -> None:
+        self._journal = custodian_state.deps.journal
+        self._clock = custodian_state.deps.clock
+        self._notifier = custodian_state.deps.notifier
+        self._minute_of = minute_of
+        self._was_quiet = False
+
+    def on_pending(self, request: str) -> None:
+        self._notify(_WAITS, request)
+
+    def on_first_approval(self, request: str) -> None:
+        self._notify(_WAITS_FOR_ANOTHER, f"{request} again")
+
+    def remind(self) -> None:
+        """Repeats the notice for every waiting request.
+
+        A power cut between the transaction and the notice may have lost the notice.  The notifier drops duplicates.
+        """
+        for stored in self._journal.requests(RequestState.PENDING):
+            self.on_pending(stored.id)
+        for stored in self._journal.requests(RequestState.PARTIALLY_APPROVED):
+            self.on_first_approval(stored.id)
+
+    def on_time(self) -> None:
+        """Sends what was kept back during quiet hours, if they are over."""
+        if self._was_quiet and not self.is_quiet():
+            self.remind()
+
+    def is_quiet(self) -> bool:
+        """Returns True during an owner's quiet hours for requests."""
+        now = self._clock.now()
+        at_s = trusted_seconds(now)
+        if at_s is None:
+            return False
+        minute = self._minute_of(now.utc_ns // NS_PER_MS)
+        return any(each.is_quiet(at_s, minute) for each in self._journal.opt_outs())
+
+    def _notify(self, text: str, once: str) -> None:
+        self._was_quiet = self.is_quiet()
+        if not self._was_quiet:
+            self._notifier.notify("request", text, once=once)
+
 
 REQUESTER_NOT_TRUSTED: Final = "requester no longer trusted"
 APPROVER_LEFT: Final = "approver no longer an owner"

@@ -10,8 +10,7 @@ from typing import Final
 
 from agent.core.consent import Event
 from agent.core.requests import MatchedRequest, StoredRequest, trusted_seconds
-from agent.custodian.releases import Releases
-from agent.custodian.request_notices import RequestNotices
+from agent.custodian.releases import Releases, RequestNotices
 from agent.custodian.state import CustodianState
 from agent.errors import RequestError
 from agent.wire.limits import OverLimit, RequestLimits, check_times

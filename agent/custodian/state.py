@@ -14,14 +14,12 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.enrolment import Enrolments, OwnersChanged
 from agent.custodian.holds import SegmentHolds
-from agent.custodian.ledger_writer import Ledger
+from agent.custodian.ledger_writer import Ledger, Transactions
 from agent.custodian.nonces import Nonces
-from agent.custodian.transactions import Transactions
 from agent.custodian.trust_store import TrustManager
 from agent.ports import Entropy, Journal, Notifier, Outbox
 from agent.vault.reader import VaultReader
-from agent.wire.identities import public_key_of
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, public_key_of
 
 __all__ = ["CustodianDeps", "CustodianState", "open_custodian_state"]
 

@@ -14,7 +14,7 @@ from typing import Final
 from agent.core.consent import TIP_SENT
 from agent.core.disclosure import ReleasedItem, release_tip, tip_manifest_of
 from agent.core.requests import trusted_seconds
-from agent.custodian.approval_store import ApprovalArchive
+from agent.custodian.approvals import ApprovalArchive
 from agent.custodian.outbox_builder import OutboxBuild, OutboxBuilder
 from agent.custodian.release_records import StoredTip, sha256_of_recipient
 from agent.custodian.releases import Releases, RequestStatus

@@ -33,8 +33,7 @@ from agent.core.ledger.entries import EntryKind
 from agent.core.requests import trusted_seconds
 from agent.core.timebase import seconds
 from agent.core.trust_change import narrowed, open_agreed, widenings
-from agent.custodian.ledger_writer import Ledger
-from agent.custodian.transactions import Transactions
+from agent.custodian.ledger_writer import Ledger, Transactions
 from agent.errors import DoorwardError, RequestError, StorageError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Clock, Journal

@@ -31,9 +31,8 @@ from agent.core.updates import (
     numbers,
     rollout_delay_ms,
 )
-from agent.custodian.ledger_writer import Ledger
+from agent.custodian.ledger_writer import Ledger, Transactions
 from agent.custodian.owner_settings import OwnerSettings
-from agent.custodian.transactions import Transactions
 from agent.errors import DoorwardError, RequestError
 from agent.platform import files
 from agent.ports import Journal, Notifier

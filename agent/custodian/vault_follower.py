@@ -1,22 +1,70 @@
-"""An index that follows a manifest which another process writes.  It catches up before each query.
+"""The custodian's view of the recorder's vault: a read-only `Disk`, and an index that follows the recorder's manifest.
 
-The index is a cache of the manifest (FORMAT.md, "Index"), so each role can have one. Locks, write-ahead logs and user
-ids are separate, and a role that damages its cache damages only its cache.
+The index catches up before each query. It is a cache of the manifest (FORMAT.md, "Index"), so each role can have one.
+Locks, write-ahead logs and user ids are separate, and a role that damages its cache damages only its cache.
 """
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from agent.core.vault.dating import NumberedClockSync
-from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.vault.entries import NumberedClockSync, Totals, VaultEntry
 from agent.core.vault.manifest import ChainHead
 from agent.core.vault.names import SegmentId
-from agent.ports import Index, ManifestLog
+from agent.ports import Disk, DiskFile, Index, ManifestLog
 from agent.vault.replay import catch_up
 
-__all__ = ["FollowingIndex"]
+__all__ = ["FollowingIndex", "ReadOnlyDisk"]
+
+
+class ReadOnlyDisk:
+    """Passes reads to `disk`.  Everything else raises the error of a read-only file system."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    def names(self, path: Path) -> list[str]:
+        return self._disk.names(path)
+
+    def size(self, path: Path) -> int | None:
+        return self._disk.size(path)
+
+    def read(self, path: Path, offset: int, size_bytes: int) -> bytes:
+        return self._disk.read(path, offset, size_bytes)
+
+    def chunks(self, path: Path, offset: int = 0) -> Iterator[bytes]:
+        return self._disk.chunks(path, offset)
+
+    def free_bytes(self, path: Path) -> int:
+        return self._disk.free_bytes(path)
+
+    def truncate(self, path: Path, size_bytes: int) -> None:
+        """Does nothing. A reader beside a writer sometimes sees half a line, and must leave it alone."""
+
+    def make_directory(self, path: Path) -> None:
+        raise _refused(path)
+
+    def create(self, path: Path) -> DiskFile:
+        raise _refused(path)
+
+    def append_to(self, path: Path) -> DiskFile:
+        raise _refused(path)
+
+    def rename(self, old: Path, new: Path) -> None:  # noqa: ARG002 — the port's
+        raise _refused(new)
+
+    def unlink(self, path: Path) -> None:
+        raise _refused(path)
+
+    def sync_directory(self, path: Path) -> None:
+        raise _refused(path)
+
+
+def _refused(path: Path) -> OSError:
+    return OSError(errno.EROFS, "this role only reads", str(path))
 
 
 class FollowingIndex:

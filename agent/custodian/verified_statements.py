@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.custodian.enrolment import Enrolments
-from agent.custodian.transactions import Transactions
+from agent.custodian.ledger_writer import Transactions
 from agent.errors import RequestError
 from agent.ports import Journal
 from agent.wire import strictjson

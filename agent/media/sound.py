@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from agent.core.media import SoundDescription, SoundPacket
 from agent.core.timebase import NS_PER_S
-from agent.media.boxes import box, fragment, full_box, header
+from agent.media.fmp4 import box, fragment, full_box, header
 
 __all__ = ["live_sound", "sound_mp4"]
 

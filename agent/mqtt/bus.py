@@ -43,9 +43,8 @@ from agent.mqtt import tls
 from agent.mqtt.bus_settings import BusSettings
 from agent.mqtt.connection import Connection, ConnectionEvent
 from agent.mqtt.faults import LinkError
-from agent.mqtt.inbound import InboundQueue, held_bytes
-from agent.mqtt.pacing import AcknowledgementBeat, Backoff, InFlightWindow, RefusedFilters
-from agent.mqtt.packets import InboundPublish, OutboundPublish
+from agent.mqtt.outbound_client import InboundPublish, OutboundPublish
+from agent.mqtt.pacing import AcknowledgementBeat, Backoff, InboundQueue, InFlightWindow, RefusedFilters, held_bytes
 from agent.wire.topics import TopicClass, sender_of
 
 __all__ = ["MqttBus"]

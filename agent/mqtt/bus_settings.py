@@ -39,7 +39,7 @@ class BusSettings:
     ignores it."""
     inbound_beat_s: float = 0.1
     """Messages are acknowledged at each beat of this length, so that an acknowledgement hides how long a message was
-    processed. Afterwards a message waits among those of its sender (`inbound.py`). 0: each message is acknowledged at
+    processed. Afterwards a message waits among those of its sender (`pacing.py`). 0: each message is acknowledged at
     the moment it is taken, in order of arrival."""
     inbound_bytes: int = 4 << 20
     """Limit on messages that wait for their beat, or without a beat to be taken. With a beat the same again, and

@@ -39,8 +39,7 @@ from agent.errors import ConfigurationError
 from agent.mqtt import tls
 from agent.mqtt.bus_settings import BusSettings
 from agent.mqtt.faults import LinkError, broken_protocol, refused_by_broker, stalled
-from agent.mqtt.outbound_client import PahoClient
-from agent.mqtt.packets import InboundPublish, OutboundPublish, connect_properties
+from agent.mqtt.outbound_client import InboundPublish, OutboundPublish, PahoClient, connect_properties
 
 __all__ = ["MOST_UNSENT", "Connection", "ConnectionEvent"]
 

@@ -35,7 +35,7 @@ class SystemdNotifier:
         self._say(f"STATUS={status}")
 
     def alive(self) -> None:
-        """Put the watchdog off.  Call it only for progress (`core.progress`)."""
+        """Put the watchdog off.  Call it only for progress (`core.recovery`)."""
         self._say("WATCHDOG=1")
 
     def stopping(self) -> None:

@@ -1,7 +1,9 @@
-"""Reads this machine's clocks as if at once, and says what the wall clock is worth.
+"""Reads this machine's clocks as if at once, says what the wall clock is worth, and draws its unpredictable bytes.
 
 `adjtimex(2)` knows whether a time source disciplines the kernel clock; a battery clock in /sys/class/rtc means the date
 survived a power cut.  A Pi before the 5 has neither after boot, and then the quality is honestly `UNKNOWN`.
+
+Time and nonces are the two things that `core` takes from the system as arguments.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Final
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.errors import ConfigurationError
 
-__all__ = ["PLAUSIBLE_FROM_NS", "SystemClock", "boot_ahead_ns"]
+__all__ = ["PLAUSIBLE_FROM_NS", "SystemClock", "SystemEntropy", "boot_ahead_ns"]
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _TIME_ERROR: Final = 5
@@ -83,3 +85,10 @@ def _boot_id() -> str:
         if not re.fullmatch(r"[0-9a-f]{32}", told):
             raise ConfigurationError(f"{_BOOT_ID} is not there.", remedy="Is /proc mounted?") from error
         return told
+
+
+class SystemEntropy:
+    """`ports.Entropy` on getrandom(2)."""
+
+    def token(self, size_bytes: int) -> bytes:
+        return os.urandom(size_bytes)

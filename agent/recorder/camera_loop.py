@@ -33,9 +33,8 @@ from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Camera, CameraEnd, Clock
 from agent.recorder.camera_queues import CameraQueues
 from agent.recorder.clip_writer import ClipWriter
-from agent.recorder.coverage_recorder import CoverageRecorder
+from agent.recorder.coverage_recorder import CoverageRecorder, GapRecorder
 from agent.recorder.frame_analysis import FrameAnalysis
-from agent.recorder.gap_recorder import GapRecorder
 from agent.recorder.live_view import LiveEncoder
 from agent.recorder.object_detection import ObjectDetectionService
 from agent.recorder.privacy_gate import PrivacyGate

@@ -27,13 +27,12 @@ from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.manifest import SecondSigner
 from agent.errors import StorageError
 from agent.platform.disk import RealDisk
-from agent.platform.entropy import SystemEntropy
+from agent.platform.system_clock import SystemEntropy
 from agent.ports import Camera, CameraEnd, Clock, Microphone, PictureNotifier
 from agent.recorder import motion_kernel, translation
 from agent.recorder.alert_pictures import AlertPictures
 from agent.recorder.capture_signing import CaptureAuthority, CaptureSigner
 from agent.recorder.detection_setup import make_object_detection
-from agent.recorder.disk_wear import wear
 from agent.recorder.index_copy import copy_index_daily
 from agent.recorder.live_view import LiveEncoder, LiveViewSink
 from agent.recorder.panel import PanelRuntime
@@ -44,7 +43,7 @@ from agent.recorder.scrub import Scrubber
 from agent.recorder.scrub_thread import scrubbing
 from agent.recorder.setup_reader import PutCode, SetupReader
 from agent.recorder.talk import SpeakerSettings, TalkService, TalkSource
-from agent.recorder.timed_disk import TimedDisk
+from agent.recorder.timed_disk import TimedDisk, wear
 from agent.recorder.vault import SealingContext, Vault
 from agent.recorder.vault_recovery import StartReport
 from agent.vault.index_sqlite import SqliteIndex

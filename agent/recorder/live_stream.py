@@ -22,7 +22,7 @@ from agent.errors import FormatError
 from agent.ipc.protocol import LiveViewers
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.sound import live_sound
-from agent.platform.entropy import SystemEntropy
+from agent.platform.system_clock import SystemEntropy
 from agent.ports import Clock
 from agent.recorder.live_sealing import LiveSealer
 from agent.recorder.sound_recorder import RecordedSound

@@ -30,9 +30,8 @@ from agent.ports import Camera, CameraEnd, Clock, Entropy, Microphone, Notifier
 from agent.recorder.camera_loop import CameraLoop, StreamParts
 from agent.recorder.capture_signing import CaptureSigner
 from agent.recorder.clip_writer import ClipWriter
-from agent.recorder.coverage_recorder import CoverageRecorder
+from agent.recorder.coverage_recorder import CoverageRecorder, GapRecorder, LensAlerts
 from agent.recorder.frame_analysis import FrameAnalysis
-from agent.recorder.gap_recorder import GapRecorder, LensAlerts
 from agent.recorder.live_view import LiveEncoder
 from agent.recorder.object_detection import ObjectDetectionService
 from agent.recorder.privacy_gate import PrivacyGate

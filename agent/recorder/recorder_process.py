@@ -52,8 +52,8 @@ from agent.platform.system_clock import SystemClock
 from agent.ports import Camera, CameraEnd
 from agent.recorder.composition import RecorderDeps, RecorderRuntime
 from agent.recorder.folder_lock import ProcessLock
+from agent.recorder.recorder_status import RecorderWatch
 from agent.recorder.unsent_alerts import UnsentAlerts
-from agent.recorder.watchdog import RecorderWatch
 
 __all__ = ["RecorderRole"]
 

@@ -46,8 +46,7 @@ from agent.core.vault.segment import Begin
 from agent.core.vault.spans import RANK, TimeSpan, span_between, stamp
 from agent.errors import StorageError
 from agent.ports import Clock, Entropy, Index, ManifestLog, SegmentStore
-from agent.recorder.chapters import ChapterKeeper
-from agent.recorder.manifest_writer import ManifestWriter
+from agent.recorder.manifest_writer import ChapterKeeper, ManifestWriter
 from agent.recorder.segment_writer import SealingContext, SegmentCallbacks, SegmentWriter
 from agent.recorder.vault_recovery import StartReport, VaultStartUp
 from agent.vault.manifest_reader import read_tail

@@ -36,7 +36,7 @@ from agent.recorder.manifest_writer import ManifestWriter
 from agent.vault.disk_faults import is_damage, is_lost
 from agent.vault.manifest_reader import end_of_manifest, last_line, oldest_chapter
 from agent.vault.replay import catch_up
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey
 
 __all__ = ["StartReport", "VaultStartUp"]
 

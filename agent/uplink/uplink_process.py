@@ -18,7 +18,7 @@ import structlog
 
 from agent.core.alerts.alert_messages import AlertMessage, ChannelAddress
 from agent.core.home_news import HomeState
-from agent.core.progress import StallDetector
+from agent.core.recovery import StallDetector
 from agent.core.requests import OutboxRecord
 from agent.errors import ConfigurationError, DoorwardError
 from agent.ipc import protocol

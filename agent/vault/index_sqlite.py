@@ -25,8 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.dating import NumberedClockSync, dated
-from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.vault.entries import NumberedClockSync, Totals, VaultEntry, dated
 from agent.core.vault.manifest import ChainHead
 from agent.core.vault.names import ID_PATTERN, SegmentId
 from agent.core.vault.spans import LONGEST_SEGMENT_US

@@ -26,8 +26,7 @@ from agent.core.vault.signed_once import ManifestEnd, SignedOnce, end_of
 from agent.errors import FormatError, StorageError
 from agent.ports import ManifestLog
 from agent.vault.disk_faults import is_damage
-from agent.wire.identities import PublicKey
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, PublicKey
 
 __all__ = [
     "ManifestCheck",

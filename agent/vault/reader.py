@@ -17,8 +17,7 @@ from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
 from agent.vault.manifest_reader import read_manifest, read_readable
 from agent.vault.verification import EntryCheck, Progress, VerifyReport, check_current, verify
-from agent.wire.identities import PublicKey
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, PublicKey
 
 __all__ = ["VaultReader"]
 

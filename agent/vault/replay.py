@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.dating import NumberedClockSync, dated
-from agent.core.vault.entries import VaultEntry, entry_of
+from agent.core.vault.entries import NumberedClockSync, VaultEntry, dated, entry_of
 from agent.core.vault.manifest import (
     ChainFault,
     ChainHead,

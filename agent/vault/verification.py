@@ -19,8 +19,7 @@ from agent.errors import FormatError, OpenError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
 from agent.vault.disk_faults import is_damage
 from agent.vault.manifest_reader import check_manifest
-from agent.wire.identities import PublicKey
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, PublicKey
 
 __all__ = ["EntryCheck", "Progress", "VerifyReport", "check_current", "check_entry", "verify"]
 

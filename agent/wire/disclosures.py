@@ -36,9 +36,14 @@ from agent.wire.fields import (
     Version1,
     distinct,
 )
-from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.identities import (
+    MLDSA_KEY_CHARACTERS,
+    MLDSA_SIGNATURE_BYTES,
+    MldsaPublicKey,
+    PublicKey,
+    parse_public_key,
+)
 from agent.wire.messages import MAX_NAME_CHARACTERS, RetentionDays, payload_type
-from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MLDSA_SIGNATURE_BYTES, MldsaPublicKey
 from agent.wire.statements import MAX_CLIPS, MAX_ENROLMENTS, MAX_SEGMENTS, STATEMENT_ENVELOPE_LIMIT_BYTES
 from agent.wire.strictjson import Message
 from agent.wire.time_proofs import TimeProof

@@ -21,8 +21,14 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from agent.errors import FormatError, OpenError
 from agent.wire import base64, strictjson
-from agent.wire.identities import KEY_ID_DIGITS, SIGNATURE_BYTES, PublicKey, public_key_of
-from agent.wire.mldsa import MLDSA_SIGNATURE_BYTES, MldsaPublicKey
+from agent.wire.identities import (
+    KEY_ID_DIGITS,
+    MLDSA_SIGNATURE_BYTES,
+    SIGNATURE_BYTES,
+    MldsaPublicKey,
+    PublicKey,
+    public_key_of,
+)
 from agent.wire.trust_keys import TRUST_SIGNATURE_BYTES, TrustKey
 
 __all__ = [

@@ -47,9 +47,15 @@ from agent.wire.fields import (
     ZoneKind,
     distinct,
 )
-from agent.wire.identities import PublicKey, parse_public_key, public_key_of
+from agent.wire.identities import (
+    MLDSA_KEY_CHARACTERS,
+    MldsaPublicKey,
+    PublicKey,
+    approval_mldsa_key,
+    parse_public_key,
+    public_key_of,
+)
 from agent.wire.messages import payload_type
-from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MldsaPublicKey, approval_mldsa_key
 from agent.wire.strictjson import Message, form
 from agent.wire.trust_keys import parse_trust_key
 
@@ -149,7 +155,7 @@ class NamedKey(Message, frozen=True):
     name: Label
     key: KeyText
     mldsa: Annotated[Base64Text, Meta(max_length=MLDSA_KEY_CHARACTERS)]
-    """The ML-DSA-44 key (`wire.mldsa`), in base64."""
+    """The ML-DSA-44 key (`wire.identities`), in base64."""
 
     @classmethod
     def of(cls, name: str, approval: Ed25519PrivateKey) -> NamedKey:
@@ -171,7 +177,7 @@ class Enrolment(OwnerStatement, frozen=True):
     approvers: Annotated[tuple[NamedKey, ...], Meta(min_length=1, max_length=MAX_OWNERS)]
     recovery: RecipientText
     device_mldsa: Sha256
-    """SHA-256 of the device's ML-DSA-44 public key (`wire.mldsa`), the same in all enrolments of a device."""
+    """SHA-256 of the device's ML-DSA-44 public key (`wire.identities`), the same in all enrolments of a device."""
     previous: Sha256 | None = None
     """SHA-256 of the previous enrolment's payload; None exactly in epoch 1."""
     approvals_needed: Literal[1, 2] = 1

@@ -24,13 +24,16 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from agent.errors import FormatError
 from agent.wire import base64
-from agent.wire.identities import SIGNATURE_BYTES, PublicKey, parse_public_key, public_key_of
-from agent.wire.mldsa import (
+from agent.wire.identities import (
     MLDSA_KEY_BYTES,
     MLDSA_SEED_BYTES,
     MLDSA_SIGNATURE_BYTES,
+    SIGNATURE_BYTES,
     MldsaPublicKey,
+    PublicKey,
     mldsa_key_from_seed,
+    parse_public_key,
+    public_key_of,
 )
 
 __all__ = [

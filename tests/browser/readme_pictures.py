@@ -17,8 +17,7 @@ import av
 from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.platform.system_clock import SystemClock
 from agent.ports import CameraEnd
-from agent.recorder.capture.camera_scripted import ScriptedCamera
-from agent.recorder.capture.scene import PorchScene, Visit
+from agent.recorder.capture.camera_scripted import PorchScene, ScriptedCamera, Visit
 from agent.wire.fields import Kind
 from tests.browser.house import House, Phones, a_house, phones
 from tests.browser.test_covering_a_film import DRAW, OPEN_EDITOR

@@ -21,7 +21,7 @@ from agent.clients.requester.publisher import publish
 from agent.clients.requester.receiving_service import ReceiverEvent
 from agent.clients.requester.request_builder import RequestDraft
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, seconds
-from agent.core.transfer.receipts import receipt_for
+from agent.core.transfer.values import receipt_for
 from agent.core.vault.records import GapReason
 from agent.errors import OpenError
 from agent.platform.system_clock import SystemClock

@@ -15,8 +15,8 @@ from starlette.requests import Request
 
 import agent
 from agent.core.setup_code import SetupCode
-from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.documents import Pages
+from agent.custodian.page.request_guard import Caller
 from tests.browser.browser import Browser
 from tests.web.agents import AGENTS
 

@@ -27,8 +27,7 @@ from agent.recorder import io_priority
 from agent.vault import verification
 from agent.vault.index_sqlite import SqliteIndex
 from agent.vault.reader import VaultReader
-from agent.wire.identities import parse_public_key, public_key_of
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, parse_public_key, public_key_of
 from tests.cli.conftest import Seen
 from tests.core.vault.make_vault_vectors import without
 from tests.damage import with_another_end

@@ -18,8 +18,7 @@ from agent.core.ledger.merkle import consistency_proof, leaf_hash, node_hash, ro
 from agent.errors import ConfigurationError, OpenError
 from agent.wire import base64
 from agent.wire.envelope import HybridKey
-from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.mldsa import mldsa_key_from_seed
+from agent.wire.identities import mldsa_key_from_seed, private_key_from_seed, public_key_of
 from agent.wire.time_proofs import TimeOpening, TimeProof, TimeStamp
 from tests.time_services import Beats, LocalWitness, TimeStamper
 from tests.wire import samples

@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.dating import NumberedClockSync, dated
-from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.vault.entries import NumberedClockSync, Totals, VaultEntry, dated
 from agent.core.vault.manifest import ChainHead, chapter_start
 from agent.core.vault.names import segment_id
 from agent.core.vault.spans import Stamp

@@ -32,8 +32,8 @@ from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.custodian.page.sessions import Sessions
 from agent.errors import StorageError
-from agent.platform.entropy import SystemEntropy
 from agent.platform.sqlite_snapshot import open_snapshot
+from agent.platform.system_clock import SystemEntropy
 from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.statements import Scope
 from tests.wire import samples

@@ -8,8 +8,8 @@ import pytest
 
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.core.disclosure import reply_stanza, reply_tag, reply_tag_in
+from agent.core.vault.age.header import Stanza
 from agent.core.vault.age.sealing import Sealer
-from agent.core.vault.age.stanza import Stanza
 from agent.errors import FormatError
 
 IDENTITY = HybridIdentity(b"i" * 32)

@@ -8,7 +8,7 @@ import hmac
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.case_marks import LOG2_WORK_FACTOR, CaseHashes
+from agent.core.admission import LOG2_WORK_FACTOR, CaseHashes
 from agent.core.device_secret import DeviceSecret
 
 DEVICE = DeviceSecret(b"d" * 32)

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from agent.core.admission import CaseHashes
 from agent.core.alerts.notice_delay import NoticeDelay
-from agent.core.case_marks import CaseHashes
 from agent.core.device_secret import DeviceSecret
 from agent.custodian.capture_key import CaptureKey
 from agent.custodian.link_setup import link_sessions
@@ -52,8 +52,8 @@ def test_these_uses_are_all_that_the_code_has() -> None:
         if re.search(r"\b(?:secret|self)\.key\(_|\bsecret\.key\(", path.read_text())
     ]
     assert sorted(path.name for path in places) == [
+        "admission.py",
         "capture_key.py",
-        "case_marks.py",
         "device_secret.py",
         "link_setup.py",
         "notice_delay.py",

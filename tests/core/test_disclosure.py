@@ -29,11 +29,9 @@ from agent.core.ledger.entries import EntryKind
 from agent.core.ledger.merkle import leaf_hash
 from agent.core.requests import MatchedRequest, Terms
 from agent.core.timebase import ClockQuality
-from agent.core.vault.age.canonical import to_base64
-from agent.core.vault.age.header import parse_header
+from agent.core.vault.age.header import Stanza, parse_header, to_base64
 from agent.core.vault.age.recipients import HybridRecipient, X25519Recipient
 from agent.core.vault.age.sealing import make_header
-from agent.core.vault.age.stanza import Stanza
 from agent.core.vault.coverage import CoverageSpan
 from agent.core.vault.coverage import CoverageState as Word
 from agent.core.vault.hash_chain import FIRST
@@ -45,9 +43,8 @@ from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import ClipRecords, DisclosureManifest, Part, PartKind, SecondSignature
-from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from agent.wire.statements import (
     AbsenceReason,
     Approval,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.progress import StallDetector
+from agent.core.recovery import StallDetector
 from agent.core.timebase import NS_PER_S
 
 

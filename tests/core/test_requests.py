@@ -13,11 +13,11 @@ from agent.core.admission import (
     ELSEWHERE_OF_ONE,
     Accepted,
     Blocked,
+    CaseHashes,
     Elsewhere,
     Replayed,
     admit,
 )
-from agent.core.case_marks import CaseHashes
 from agent.core.consent import RequestState
 from agent.core.requests import (
     SEQUENCE_WINDOW,

@@ -19,7 +19,7 @@ from agent.core.vault.entries import VaultEntry
 from agent.core.vault.names import VaultFile
 from agent.core.vault.records import EvictionReason, SegmentRecord
 from agent.errors import DoorwardError, StorageError
-from agent.recorder import chapters, segment_writer, vault
+from agent.recorder import manifest_writer, segment_writer, vault
 from agent.recorder.vault_recovery import StartReport
 from agent.vault import replay
 from agent.vault.manifest_reader import read_manifest
@@ -231,7 +231,7 @@ def test_the_check_catches_a_chapter_deleted_before_the_next_is_there(monkeypatc
 
 
 def test_the_check_catches_a_clock_sync_that_is_not_carried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chapters, "_dates", lambda line, boots: False)
+    monkeypatch.setattr(manifest_writer, "_dates", lambda line, boots: False)
     assert is_caught(chapters=SHORT_CHAPTERS)
 
 

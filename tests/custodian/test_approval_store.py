@@ -9,7 +9,7 @@ import pytest
 
 from agent.clients.opening import open_bytes
 from agent.core.consent import RequestState
-from agent.custodian import approval_store
+from agent.custodian import approvals
 from agent.errors import OpenError, RequestError
 from agent.wire import strictjson
 from agent.wire.base64 import encode as b64
@@ -116,7 +116,7 @@ def test_nothing_is_said_of_what_nobody_approved(door: Door) -> None:
 
 
 def test_of_too_many_the_oldest_go_and_the_newest_stays(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(approval_store, "MOST_KEPT", 2)
+    monkeypatch.setattr(approvals, "MOST_KEPT", 2)
     sent = [tip(door, door.segments[number]) for number in range(3)]
     for each, headers in sent:
         door.obey(each, headers)
@@ -127,7 +127,7 @@ def test_of_too_many_the_oldest_go_and_the_newest_stays(door: Door, monkeypatch:
 def test_of_too_much_the_oldest_go_and_the_newest_stays_however_large(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(approval_store, "MOST_BYTES", 1)
+    monkeypatch.setattr(approvals, "MOST_BYTES", 1)
     (first, headers), (second, others) = tip(door, door.segments[0]), tip(door, door.segments[1])
     door.obey(first, headers)
     assert set(door.journal.named("shared.")) == {first.tip}
@@ -142,7 +142,7 @@ def test_as_much_is_kept_as_fits_to_the_last_byte(
     (first, headers), (second, others) = tip(door, door.segments[1]), tip(door, door.segments[2])
     door.obey(first, headers)
     (size_bytes,) = map(len, door.journal.named("shared.").values())
-    monkeypatch.setattr(approval_store, "MOST_BYTES", 2 * size_bytes + spare_bytes)
+    monkeypatch.setattr(approvals, "MOST_BYTES", 2 * size_bytes + spare_bytes)
     door.obey(second, others)
     assert {len(each) for each in door.journal.named("shared.").values()} == {size_bytes}
     assert len(door.journal.named("shared.")) == kept

@@ -14,7 +14,7 @@ from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, ClockReading, Ut
 from agent.custodian.camera_setup import CameraSetup
 from agent.custodian.page.sessions import Sessions, TooManyTriesError
 from agent.errors import RequestError
-from agent.platform.entropy import SystemEntropy
+from agent.platform.system_clock import SystemEntropy
 
 MINE = SetupCode(b"m" * 16, "Huis", "correct horse", "front-door", "NL")
 STRANGERS = SetupCode(b"s" * 16, "elsewhere", "12345678", "front-door")

@@ -15,7 +15,7 @@ from agent.core.home_news import HomeState
 from agent.core.timebase import ClockQuality
 from agent.core.vault.coverage import CoverageSpan, CoverageState
 from agent.custodian.home_status import HomeStateHandler
-from agent.custodian.readonly_disk import ReadOnlyDisk
+from agent.custodian.vault_follower import ReadOnlyDisk
 from agent.errors import RequestError
 from agent.wire import base64
 from agent.wire.control import Frame

@@ -73,8 +73,7 @@ from agent.ipc.protocol import (
 from agent.ipc.rpc_client import RpcClient
 from agent.platform.supervision import SystemdNotifier
 from agent.wire.area import Point
-from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, private_key_from_seed, public_key_of
 from agent.wire.statements import QuietHoursSetting
 from agent.wire.topics import cell_filter, cell_of
 from tests.custodian.alerts.test_push_channels import wanted

@@ -16,12 +16,12 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.custodian import link_sessions, link_setup
 from agent.custodian.alerts.push_channels import GlanceHolder
 from agent.custodian.link_sessions import LinkIdentity, LinkSessions
-from agent.custodian.page import answer_budget
-from agent.custodian.page.access_levels import Caller
+from agent.custodian.page import request_guard
+from agent.custodian.page.request_guard import Caller
 from agent.errors import RequestError
 from agent.ipc.control_operations import OPERATIONS, AccessLevel, GetLinkAddress
 from agent.ipc.protocol import LinkFrame
-from agent.platform.entropy import SystemEntropy
+from agent.platform.system_clock import SystemEntropy
 from agent.wire.control import Frame, write_frame
 from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
 from agent.wire.link.handshake import KNOCK_BYTES
@@ -741,7 +741,7 @@ def test_an_answer_that_fills_the_room_or_its_sessions_half_to_the_last_byte_is_
     bench: Bench, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link_sessions, "_PATIENCE_S", 1.0)
-    monkeypatch.setattr(link_sessions, "_ROOM_BYTES", 4 * answer_budget.answer_bytes("live"))
+    monkeypatch.setattr(link_sessions, "_ROOM_BYTES", 4 * request_guard.answer_bytes("live"))
     for client in (bench.client(), bench.client()):
         for _ in range(2):
             client.start("live")
@@ -756,7 +756,7 @@ def test_an_answer_is_made_once_there_is_room_for_it(bench: Bench, gate: Gate) -
             client.start("live")
     assert gate.wait_for(6)
     time.sleep(0.3)  # for those that must not begin
-    assert gate.began * answer_budget.answer_bytes("live") <= 32 << 20
+    assert gate.began * request_guard.answer_bytes("live") <= 32 << 20
     gate.open()
     for client in clients:
         for stream in range(1, 5):

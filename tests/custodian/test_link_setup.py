@@ -14,7 +14,7 @@ from agent.core.device_secret import DeviceSecret
 from agent.custodian.alerts.push_channels import GlanceHolder
 from agent.custodian.link_sessions import LinkSessions
 from agent.custodian.link_setup import link_sessions
-from agent.custodian.page.access_levels import Caller
+from agent.custodian.page.request_guard import Caller
 from agent.errors import RequestError
 from agent.ipc.control_operations import GetLinkAddress, RelayAccount
 from agent.wire.control import Frame

@@ -29,9 +29,8 @@ from agent.ipc.protocol import BeatAnswer
 from agent.ipc.rpc import request_frame
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import SecondSignature
-from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.identities import approval_mldsa_key, private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
-from agent.wire.mldsa import approval_mldsa_key
 from agent.wire.statements import (
     AbsenceReason,
     Denial,

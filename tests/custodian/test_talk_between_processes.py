@@ -21,7 +21,7 @@ from agent.ipc.control_operations import BeginTalk, SendTalk
 from agent.ipc.protocol import FromRecorder
 from agent.ipc.rpc_client import RpcClient
 from agent.ipc.rpc_server import role_server
-from agent.platform.entropy import SystemEntropy
+from agent.platform.system_clock import SystemEntropy
 from agent.recorder.playback.speaker_file import FileSpeaker
 from agent.recorder.recorder_process import _RemoteTalk
 from agent.recorder.talk import SpeakerSettings, TalkService

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from agent.custodian.transactions import Transactions
+from agent.custodian.ledger_writer import Transactions
 from agent.errors import StorageError
 
 

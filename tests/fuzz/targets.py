@@ -39,7 +39,7 @@ from agent.core.motion_accuracy.labels import parse_labels
 from agent.core.setup_code import SetupCode, parse_setup_code
 from agent.core.talk.frames import FrameReader, read_content
 from agent.core.talk.offers import TalkOffer
-from agent.core.vault.age import bech32
+from agent.core.vault.age import recipients
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.excerpt import read_excerpt
@@ -435,7 +435,7 @@ TARGETS: dict[str, Target] = {
     "age-file": Target(lambda data: open_bytes(data, [IDENTITY]), _age_files),
     "age-identities": Target(text_of(parse_identity_file), given(b"# mine\n" + SECRET + b"\n")),
     "age-recipient": Target(text_of(parse_recipient), given(RECIPIENT, samples.X25519_RECIPIENT.encode())),
-    "bech32": Target(text_of(bech32.decode), given(RECIPIENT, SECRET)),
+    "bech32": Target(text_of(recipients.bech32_decode), given(RECIPIENT, SECRET)),
     "recovery-kit": Target(text_of(read_kit), given(b"Doorward\n" + SECRET + b"\n")),
     "segment": Target(split_media, lambda: iter([(VECTORS / "vault" / "plaintext.mp4").read_bytes()[:4000]])),
     "capture-signatures": Target(capture_signatures, _signed_films),

@@ -19,7 +19,7 @@ from pathlib import Path
 import av
 import pytest
 
-from agent.recorder.capture.scene import PorchScene, Visit
+from agent.recorder.capture.camera_scripted import PorchScene, Visit
 from tests.lengths import only
 
 HERE = Path(__file__).parent

@@ -21,12 +21,12 @@ from agent.core.alerts.kinds import ALERTS
 from agent.core.clock_trust import LONGEST_WAIT_US
 from agent.core.transfer import OpenTransfers
 from agent.core.trust_chunks import MOST_CHUNKS
-from agent.custodian import approval_store, link_sessions, live_buffer, nonces
+from agent.custodian import approvals, link_sessions, live_buffer, nonces
 from agent.custodian.alerts.push_channels import UNUSED_S
-from agent.custodian.page import answer_budget, listener, sessions
+from agent.custodian.page import listener, request_guard, sessions
 from agent.ipc.rpc import CONTROL_SOCKET, ROLE_SOCKET
 from agent.ipc.rpc_server import MOST_CLIENTS
-from agent.mqtt import inbound
+from agent.mqtt import pacing
 from agent.mqtt.bus_settings import BusSettings
 from agent.mqtt.connection import MOST_UNSENT
 from agent.uplink import apprise_sender, cell_reading
@@ -68,8 +68,8 @@ def whole(limits: FrameLimits) -> str:
 
 def peers() -> dict[tuple[str, str], str]:
     uplink = BusSettings("h", 1, "n", Path(), Path(), Path())
-    waiting = sum(queue._size_bytes for queue, _ in inbound.InboundQueue(uplink)._classes.values())
-    room, answers = size(answer_budget.ROOM_BYTES), answer_budget.answer_bytes("live")
+    waiting = sum(queue._size_bytes for queue, _ in pacing.InboundQueue(uplink)._classes.values())
+    room, answers = size(request_guard.ROOM_BYTES), request_guard.answer_bytes("live")
     link_room, glance = size(link_sessions._ROOM_BYTES), size(link_sessions._GLANCE_BYTES)
     coming = size(live_buffer._MOST_PIECES * live_buffer.PIECE_BYTES)
     return {
@@ -81,7 +81,7 @@ def peers() -> dict[tuple[str, str], str]:
         ("Home Assistant's broker", "uplink"): f"{size(HOME_PACKET_BYTES)} for a packet; it subscribes to nothing",
         ("a browser that was let in", "custodian"): f"{room} of messages and answers, half of it for one browser, "
         f"and for all that have proven no owner's key; "
-        f"for answers over {size(answers)}, {number_word(answer_budget.ROOM_BYTES // answers)} of them; "
+        f"for answers over {size(answers)}, {number_word(request_guard.ROOM_BYTES // answers)} of them; "
         f"{size(listener._UNSENT_BYTES)} in each of {listener.MOST_CONNECTIONS} connections",
         ("a client of the link, and what carries it", "custodian"): f"{link_sessions._MOST_HANDSHAKES} handshakes of "
         f"{link_sessions._HANDSHAKE_S:.0f} s, {link_sessions._HELLOS_PER_S:.0f} answered a second; "
@@ -103,7 +103,7 @@ def number_word(number: int) -> str:
 def test_the_analysis_states_the_bounds_of_the_code() -> None:
     stated = rows(ANALYSIS, "## What a peer can make a process hold")
     assert {(peer, process): held for peer, process, held in stated} == peers()
-    assert f"its properties and {inbound._OBJECT_BYTES} bytes more" in ANALYSED
+    assert f"its properties and {pacing._OBJECT_BYTES} bytes more" in ANALYSED
     assert round(len({each.text for each in ALERTS.values()}), -1) == 50
     assert "which of some fifty sentences" in ANALYSED
     assert f"at most {size(apprise_sender.ANSWER_BYTES)} of the body of a channel's answer over HTTP" in ANALYSED
@@ -156,7 +156,7 @@ def test_promises_and_mechanisms_state_the_figures_of_the_code() -> None:
     assert "in order and within ten minutes" in promised
     assert BusSettings("h", 1, "n", Path(), Path(), Path()).inbound_beat_s == 0.1
     assert "acknowledged at the next tenth of a second" in ANALYSED
-    assert f"(at most {approval_store.MOST_KEPT}, and {size(approval_store.MOST_BYTES)})" in ANALYSED
+    assert f"(at most {approvals.MOST_KEPT}, and {size(approvals.MOST_BYTES)})" in ANALYSED
     assert (TRUST_SLOTS, MOST_CHUNKS, MAX_TIMESTAMP_LIFE_S) == (12, 48, 31 * 86_400)
     assert "slots are twelve, and memory for them is 48 chunks" in ANALYSED
     assert "A timestamp ends within 31 days" in ANALYSED

@@ -33,8 +33,8 @@ from agent.core.bus import (
 )
 from agent.errors import ConfigurationError, NetworkError
 from agent.mqtt import BusSettings, MqttBus, connection, tls
-from agent.mqtt.inbound import held_bytes
 from agent.mqtt.outbound_client import PahoClient
+from agent.mqtt.pacing import held_bytes
 from tests.brokers import NOW, BrokerWithClients, broker_with_clients
 from tests.mqtt.mqtt_peer import (
     CONNECT,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.core.bus import MessageReceived
 from agent.mqtt.bus_settings import BusSettings
-from agent.mqtt.inbound import InboundQueue
+from agent.mqtt.pacing import InboundQueue
 
 RECEIPT = f"doorward/v1/receipts/{'a1' * 8}/{'cd' * 16}"
 

@@ -28,7 +28,7 @@ from agent.core import admission
 from agent.core.clock_trust import ClockTrust
 from agent.core.consent import RequestState
 from agent.core.ledger.merkle import Frontier, leaf_hash
-from agent.core.vault.age import bech32
+from agent.core.vault.age import recipients
 from agent.custodian import enrolment, outbox_builder
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.journal_sqlite import SqliteJournal
@@ -870,7 +870,7 @@ def remembering() -> Iterator[None]:
             (admission, "parse_recipient"),
             (outbox_builder, "parse_recipient"),
             (enrolment, "parse_recipient"),
-            (bech32, "decode"),
+            (recipients, "bech32_decode"),
             (identities, "_is_sound_point"),
             (identities.PublicKey, "verifies"),
         ):

@@ -31,12 +31,11 @@ from agent.custodian.approvals import Approvals
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.inbox import Inbox
 from agent.custodian.journal_sqlite import SqliteJournal
-from agent.custodian.ledger_writer import Ledger
+from agent.custodian.ledger_writer import Ledger, Transactions
 from agent.custodian.release_records import ReleaseRecords
 from agent.custodian.releases import Releases
 from agent.custodian.requests import Requests
 from agent.custodian.statement_handler import Statements
-from agent.custodian.transactions import Transactions
 from agent.wire import strictjson
 from agent.wire.control import decode_statement
 from agent.wire.disclosures import PartKind

@@ -22,8 +22,7 @@ from agent.core.vault.records import BootRecord, CoverageRecord, Record, RingRec
 from agent.core.vault.signed_once import end_of
 from agent.core.vault.spans import Stamp, TimeSpan
 from agent.errors import FormatError
-from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 from tests.properties.amounts import amount
 
 KEY, SECOND = private_key_from_seed(b"d" * 32), mldsa_key_from_seed(b"m" * 32)

@@ -16,7 +16,7 @@ from agent.core.segmenting import GopAssembler
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, ClockReading, UtcNs
 from agent.errors import FormatError, OpenError
 from agent.media.poster import preview
-from agent.platform.entropy import SystemEntropy
+from agent.platform.system_clock import SystemEntropy
 from agent.recorder.alert_pictures import AlertPictures
 from agent.recorder.live_view import LiveEncoder
 from tests.cameras import assembled, filmed_by_camera

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.recorder.disk_wear import wear
+from agent.recorder.timed_disk import wear
 
 WRITTEN_BYTES = 8 << 20
 
 
 WRITER = f"""
 import errno, json, mmap, os, tempfile
-from agent.recorder.disk_wear import wear
+from agent.recorder.timed_disk import wear
 
 page_aligned = mmap.mmap(-1, {WRITTEN_BYTES})
 with tempfile.NamedTemporaryFile(dir="/var/tmp") as file:

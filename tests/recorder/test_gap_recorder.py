@@ -12,7 +12,7 @@ from agent.core.timebase import BootNs, ClockReading
 from agent.core.vault.records import GapReason
 from agent.errors import StorageError
 from agent.recorder.camera_queues import CameraQueues
-from agent.recorder.gap_recorder import GapRecorder, LensAlerts
+from agent.recorder.coverage_recorder import GapRecorder, LensAlerts
 from tests.vaults import SteppedClock
 
 

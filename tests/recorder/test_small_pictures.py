@@ -19,10 +19,9 @@ from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.ipc.protocol import LiveViewers
 from agent.media.fmp4 import header_of
-from agent.recorder import small_pictures
+from agent.recorder import live_view
 from agent.recorder.capture.encoding import EncodingSettings
-from agent.recorder.live_view import LiveEncoder
-from agent.recorder.small_pictures import SmallPictures
+from agent.recorder.live_view import LiveEncoder, SmallPictures
 from tests.recorder.test_live_view import Desk
 from tests.recorder.test_recorder_and_hardware import House, until
 
@@ -167,7 +166,7 @@ def test_an_encoder_is_made_for_each_size_with_what_was_agreed(monkeypatch: pyte
         def encode(self, _frame: object, sensor_ns: BootNs) -> list[EncodedPacket]:
             return [EncodedPacket(b"", True, sensor_ns)]
 
-    monkeypatch.setattr(small_pictures, "H264Encoder", Encoder)
+    monkeypatch.setattr(live_view, "H264Encoder", Encoder)
     pictures = SmallPictures(threading.Condition())
     pictures.want(BEST)
     for width_px in (1280, 1280, 320):

@@ -22,7 +22,7 @@ from agent.core.talk.frames import FrameKind, TalkFrame
 from agent.core.talk.offers import TalkSecret, TalkState
 from agent.errors import DeviceError, NetworkError, OpenError
 from agent.ipc.protocol import PutTalkOffer, TalkWork
-from agent.platform.entropy import SystemEntropy
+from agent.platform.system_clock import SystemEntropy
 from agent.ports import Speaker
 from agent.recorder import talk
 from agent.recorder.playback.sounds import FRAME_SAMPLES, VoiceDecoder, attention

@@ -23,8 +23,8 @@ from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.recorder import (
     camera_loop,
     camera_queues,
+    coverage_recorder,
     frame_analysis,
-    gap_recorder,
     privacy_gate,
     recorder,
     recorder_inputs,
@@ -32,8 +32,8 @@ from agent.recorder import (
 )
 from agent.recorder.camera_loop import CameraLoop
 from agent.recorder.camera_queues import CameraQueues
+from agent.recorder.coverage_recorder import LensAlerts
 from agent.recorder.frame_analysis import FrameAnalysis
-from agent.recorder.gap_recorder import LensAlerts
 from agent.recorder.privacy_gate import PrivacyGate
 from agent.recorder.recorder import Recorder
 from agent.recorder.recorder_inputs import RecorderInputs
@@ -135,7 +135,7 @@ def test_every_attribute_that_is_written_after_init_has_a_declared_owner(owned: 
 
 
 def test_every_class_that_the_recorder_s_threads_share_declares_owners() -> None:
-    modules = (camera_loop, camera_queues, frame_analysis, gap_recorder, privacy_gate, recorder, recorder_inputs)
+    modules = (camera_loop, camera_queues, coverage_recorder, frame_analysis, privacy_gate, recorder, recorder_inputs)
     declared = {
         each
         for module in (*modules, recorder_status)

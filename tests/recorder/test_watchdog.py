@@ -12,8 +12,7 @@ import pytest
 from agent.core.recovery import StreamPulse
 from agent.core.timebase import NS_PER_S
 from agent.platform.supervision import SystemdNotifier
-from agent.recorder.recorder_status import RecorderStatus
-from agent.recorder.watchdog import RecorderWatch
+from agent.recorder.recorder_status import RecorderStatus, RecorderWatch
 
 WATCHING = RecorderStatus("watching", "", 0, 0, 0, 0, 0, 0.0)
 

@@ -34,9 +34,8 @@ from agent.core.bus import (
 from agent.mqtt import BusSettings, tls
 from agent.mqtt.connection import Connection, ConnectionEvent
 from agent.mqtt.faults import LinkError
-from agent.mqtt.inbound import InboundQueue
-from agent.mqtt.pacing import Backoff, InFlightWindow, RefusedFilters
-from agent.mqtt.packets import InboundPublish, OutboundPublish
+from agent.mqtt.outbound_client import InboundPublish, OutboundPublish
+from agent.mqtt.pacing import Backoff, InboundQueue, InFlightWindow, RefusedFilters
 
 __all__ = ["LightBus", "Switchboard"]
 

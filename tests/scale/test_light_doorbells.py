@@ -30,10 +30,10 @@ from agent.core.bus import (
 from agent.core.media import Gop
 from agent.core.requests import OutboxPart, OutboxRecord
 from agent.core.transfer import TransferProgress
-from agent.core.transfer.receipts import receipt_for
+from agent.core.transfer.values import receipt_for
 from agent.mqtt import BusSettings, MqttBus, tls
 from agent.mqtt.connection import ConnectionEvent
-from agent.mqtt.packets import OutboundPublish
+from agent.mqtt.outbound_client import OutboundPublish
 from agent.platform.certificates import signing_request
 from agent.platform.system_clock import SystemClock
 from agent.wire.area import Circle

@@ -33,8 +33,7 @@ from agent.custodian.state_folder import StateFolder
 from agent.errors import NetworkError
 from agent.ipc.control_client import DeviceLink
 from agent.mqtt import BusSettings, MqttBus
-from agent.platform.entropy import SystemEntropy
-from agent.platform.system_clock import SystemClock
+from agent.platform.system_clock import SystemClock, SystemEntropy
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.solo import Solo
 from agent.updater.fetching import Staging

@@ -21,7 +21,7 @@ from agent.custodian.ledger_writer import Ledger
 from agent.custodian.time_log import TimeLog, WitnessAddress
 from agent.errors import NetworkError
 from agent.ipc.protocol import BeatAnswer, BeatMessage, OutgoingBeat
-from agent.platform.entropy import SystemEntropy
+from agent.platform.system_clock import SystemEntropy
 from agent.uplink import beat_sender
 from agent.uplink.beat_sender import BeatSender, HttpsPost
 from agent.wire.identities import public_key_of

@@ -19,10 +19,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.custodian.link_sessions import LinkIdentity, LinkSessions
-from agent.custodian.page.access_levels import Caller
+from agent.custodian.page.request_guard import Caller
 from agent.errors import RequestError
 from agent.ipc.protocol import LinkFrame
-from agent.platform.entropy import SystemEntropy
+from agent.platform.system_clock import SystemEntropy
 from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.link.session import EndReason

@@ -11,8 +11,7 @@ from typing import Any
 
 from agent.wire import base64, strictjson
 from agent.wire.envelope import pae, with_signatures
-from agent.wire.identities import SIGNATURE_BYTES, public_key_of
-from agent.wire.mldsa import MLDSA_KEY_BYTES
+from agent.wire.identities import MLDSA_KEY_BYTES, SIGNATURE_BYTES, public_key_of
 from agent.wire.trust import NamedSection, TrustBundle
 from agent.wire.trust_keys import sign_as_root
 from agent.wire.trust_package import RootFile, TrustPackage

@@ -40,9 +40,15 @@ from agent.wire.disclosures import (
 )
 from agent.wire.fields import Incident, Kind, OnwardKind, ZoneKind
 from agent.wire.health import HealthReport, HealthWord, UpdateWord
-from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.identities import (
+    MLDSA_SIGNATURE_BYTES,
+    MldsaPublicKey,
+    approval_mldsa_key,
+    mldsa_key_from_seed,
+    private_key_from_seed,
+    public_key_of,
+)
 from agent.wire.messages import Bulletin, Contact, Deletion, FootageRequest, Onward, Withdrawal
-from agent.wire.mldsa import MLDSA_SIGNATURE_BYTES, MldsaPublicKey, approval_mldsa_key, mldsa_key_from_seed
 from agent.wire.statements import (
     AbsenceReason,
     Approval,

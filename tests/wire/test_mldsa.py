@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.wire import base64, envelope
 from agent.wire.disclosures import DisclosureManifest
-from agent.wire.identities import private_key_from_seed
-from agent.wire.mldsa import (
+from agent.wire.identities import (
     MLDSA_KEY_CHARACTERS,
     MLDSA_SIGNATURE_BYTES,
     MldsaPublicKey,
     approval_mldsa_key,
     mldsa_key_from_seed,
+    private_key_from_seed,
 )
 from agent.wire.statements import NamedKey, open_statement, sign_statement
 from tests.clients.requester.evidence_folder import has_openssl_with_mldsa

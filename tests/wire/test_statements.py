@@ -11,8 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.wire import envelope, strictjson
-from agent.wire.identities import public_key_of
-from agent.wire.mldsa import MldsaPublicKey, approval_mldsa_key
+from agent.wire.identities import MldsaPublicKey, approval_mldsa_key, public_key_of
 from agent.wire.statements import (
     Approval,
     Enrolment,

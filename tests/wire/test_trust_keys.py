@@ -8,8 +8,7 @@ import pytest
 
 from agent.errors import FormatError, OpenError, RequestError
 from agent.wire import envelope
-from agent.wire.identities import SIGNATURE_BYTES
-from agent.wire.mldsa import MLDSA_KEY_BYTES, MldsaPublicKey
+from agent.wire.identities import MLDSA_KEY_BYTES, SIGNATURE_BYTES, MldsaPublicKey
 from agent.wire.trust import TrustBundle, TrustStore
 from agent.wire.trust_keys import (
     SEED_MESSAGE,

@@ -26,8 +26,7 @@ from agent.errors import FormatError
 from agent.wire import broker_directory, cell_digest, envelope, strictjson, topics, trust_package
 from agent.wire.area import E7, Area, Circle
 from agent.wire.disclosures import DisclosureManifest
-from agent.wire.identities import dump_private_key, public_key_of
-from agent.wire.mldsa import MldsaPublicKey, approval_mldsa_key
+from agent.wire.identities import MldsaPublicKey, approval_mldsa_key, dump_private_key, public_key_of
 from agent.wire.statements import Enrolment, NamedKey, read_statement
 from agent.wire.topics import (
     BrokersTopic,

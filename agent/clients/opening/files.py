@@ -23,10 +23,8 @@ from agent.clients.opening.payload import (
     sealed_chunks,
 )
 from agent.core.vault.age.header import header_mac, parse_header, read_header, split
-from agent.core.vault.age.recipients import Recipient
-from agent.core.vault.age.sealing import make_header
-from agent.core.vault.age.stream import NONCE_BYTES, payload_key
-from agent.core.vault.age.wrapping import SCRYPT_KIND
+from agent.core.vault.age.recipients import SCRYPT_KIND, Recipient
+from agent.core.vault.age.sealing import NONCE_BYTES, make_header, payload_key
 from agent.errors import FormatError, OpenError
 
 __all__ = ["VerifiedPrefix", "open_bytes", "open_file_key", "open_payload", "open_stream", "rewrap"]

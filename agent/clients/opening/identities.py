@@ -25,10 +25,9 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHAKE256, Hash
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
 
-from agent.core.vault.age import bech32, wrapping
-from agent.core.vault.age.canonical import from_base64
+from agent.core.vault.age import recipients
+from agent.core.vault.age.header import Stanza, from_base64
 from agent.core.vault.age.recipients import HybridRecipient, X25519Recipient
-from agent.core.vault.age.stanza import Stanza
 from agent.errors import FormatError, InternalError
 
 __all__ = [
@@ -68,7 +67,7 @@ class HybridIdentity:
 
     def __post_init__(self) -> None:
         _require_seed(self.seed)
-        shake = Hash(SHAKE256(_MLKEM_SEED_BYTES + wrapping.X25519_BYTES))
+        shake = Hash(SHAKE256(_MLKEM_SEED_BYTES + recipients.X25519_BYTES))
         shake.update(self.seed)
         expanded = shake.finalize()
         object.__setattr__(self, "_mlkem", MLKEM768PrivateKey.from_seed_bytes(expanded[:_MLKEM_SEED_BYTES]))
@@ -88,20 +87,20 @@ class HybridIdentity:
     def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
         """Implements Identity.unwrap."""
         key = MLKEM768X25519PrivateKey(self._mlkem, self._x25519)
-        for stanza in _of_kind(wrapping.HYBRID_KIND, stanzas, arguments=1):
-            encapsulation = _fixed_bytes(stanza.arguments[0], wrapping.HYBRID_ENCAPSULATION_BYTES)
+        for stanza in _of_kind(recipients.HYBRID_KIND, stanzas, arguments=1):
+            encapsulation = _fixed_bytes(stanza.arguments[0], recipients.HYBRID_ENCAPSULATION_BYTES)
             # HPKE reports a low-order share and a foreign stanza alike. A low-order share is an attack, so check it
             # first.
-            _shared_secret(self._x25519, encapsulation[wrapping.MLKEM_CIPHERTEXT_BYTES :])
+            _shared_secret(self._x25519, encapsulation[recipients.MLKEM_CIPHERTEXT_BYTES :])
             try:
-                return wrapping.HYBRID_SUITE.decrypt(encapsulation + stanza.body, key, info=wrapping.HYBRID_INFO)
+                return recipients.HYBRID_SUITE.decrypt(encapsulation + stanza.body, key, info=recipients.HYBRID_INFO)
             except InvalidTag:
                 continue
         return None
 
     def secret_text(self) -> str:
         """Returns the identity as text, for its owner to read or for a file that only they can read."""
-        return bech32.encode(_HYBRID_PREFIX, self.seed).upper()
+        return recipients.bech32_encode(_HYBRID_PREFIX, self.seed).upper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +126,9 @@ class X25519Identity:
     def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
         """Implements Identity.unwrap."""
         own = self._key.public_key().public_bytes_raw()
-        for stanza in _of_kind(wrapping.X25519_KIND, stanzas, arguments=1):
-            share = _fixed_bytes(stanza.arguments[0], wrapping.X25519_BYTES)
-            key = wrapping.x25519_wrap_key(_shared_secret(self._key, share), share, own)
+        for stanza in _of_kind(recipients.X25519_KIND, stanzas, arguments=1):
+            share = _fixed_bytes(stanza.arguments[0], recipients.X25519_BYTES)
+            key = recipients.x25519_wrap_key(_shared_secret(self._key, share), share, own)
             file_key = _opened_body(key, stanza.body)
             if file_key is not None:
                 return file_key
@@ -137,7 +136,7 @@ class X25519Identity:
 
     def secret_text(self) -> str:
         """Returns the identity as text, for its owner to read or for a file that only they can read."""
-        return bech32.encode(_X25519_PREFIX, self.seed).upper()
+        return recipients.bech32_encode(_X25519_PREFIX, self.seed).upper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +148,10 @@ class PassphraseIdentity:
 
     def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
         """Implements Identity.unwrap."""
-        for stanza in _of_kind(wrapping.SCRYPT_KIND, stanzas, arguments=2):
-            salt = _fixed_bytes(stanza.arguments[0], wrapping.SCRYPT_SALT_BYTES)
+        for stanza in _of_kind(recipients.SCRYPT_KIND, stanzas, arguments=2):
+            salt = _fixed_bytes(stanza.arguments[0], recipients.SCRYPT_SALT_BYTES)
             try:
-                key = wrapping.scrypt_wrap_key(self.passphrase, salt, self._work_factor(stanza.arguments[1]))
+                key = recipients.scrypt_wrap_key(self.passphrase, salt, self._work_factor(stanza.arguments[1]))
             except MemoryError as error:
                 raise FormatError("There is not enough memory for the work factor of this file.") from error
             file_key = _opened_body(key, stanza.body)
@@ -193,14 +192,14 @@ def parse_identity_file(text: str) -> tuple[HybridIdentity | X25519Identity, ...
 def _of_kind(kind: str, stanzas: Sequence[Stanza], *, arguments: int) -> list[Stanza]:
     """Returns the stanzas of one kind, all of them of the right shape. Stanzas of other kinds are ignored."""
     own = [stanza for stanza in stanzas if stanza.kind == kind]
-    if any(len(stanza.arguments) != arguments or len(stanza.body) != wrapping.BODY_BYTES for stanza in own):
+    if any(len(stanza.arguments) != arguments or len(stanza.body) != recipients.BODY_BYTES for stanza in own):
         raise FormatError(f"An age stanza of kind {kind} has the wrong number of arguments or length of body.")
     return own
 
 
 def _opened_body(key: bytes, body: bytes) -> bytes | None:
     try:
-        return ChaCha20Poly1305(key).decrypt(wrapping.ZERO_NONCE, body, None)
+        return ChaCha20Poly1305(key).decrypt(recipients.ZERO_NONCE, body, None)
     except InvalidTag:
         return None
 
@@ -220,7 +219,7 @@ def _fixed_bytes(text: str, length: int) -> bytes:
 
 
 def _secret_bytes(text: str, prefix: str) -> bytes:
-    found, data = bech32.decode(text)
+    found, data = recipients.bech32_decode(text)
     if found != prefix or len(data) != _SEED_BYTES or text != text.upper():
         raise FormatError("This is not an age identity.", remedy="It starts with `AGE-SECRET-KEY-`.")
     return data

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from agent.core.vault.age.stream import SEALED_CHUNK_BYTES, chunk_nonce
+from agent.core.vault.age.sealing import SEALED_CHUNK_BYTES, chunk_nonce
 
 __all__ = ["OpenedChunk", "open_chunks", "read_sealed_chunks", "read_up_to", "sealed_chunks"]
 

@@ -47,8 +47,7 @@ from agent.core.vault.segment import Begin, begin_in
 from agent.core.vault.signed_once import SignedOnce
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.platform import files
-from agent.wire.identities import PublicKey
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, PublicKey
 
 __all__ = ["FolderVault"]
 

@@ -6,7 +6,7 @@
     recovery-kit.txt   to be printed and removed; only enrolment reads it
     known_devices.json    see `known_devices`
 
-The approval key's second half, by ML-DSA-44, is derived from it (`wire.mldsa`), so a backup needs no further file.
+The approval key's second half, by ML-DSA-44, is derived from it (`wire.identities`), so a backup needs no further file.
 Secret files are 0600 in a folder that is 0700. The client asks for the passphrase at the first use of a secret and
 never stores it. There is no passphrase by default, because a forgotten passphrase without a printed kit loses all
 footage.
@@ -44,6 +44,8 @@ from agent.sentences import spoken
 from agent.wire import strictjson
 from agent.wire.fields import Base64Text, KeyText, Label, RecipientText, Version1
 from agent.wire.identities import (
+    MLDSA_KEY_CHARACTERS,
+    MldsaPublicKey,
     PublicKey,
     dump_private_key,
     load_private_key,
@@ -51,7 +53,6 @@ from agent.wire.identities import (
     private_key_from_seed,
     public_key_of,
 )
-from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MldsaPublicKey
 from agent.wire.statements import approval_mldsa
 from agent.wire.strictjson import Message
 
@@ -118,7 +119,7 @@ class OwnerCard(Message, frozen=True):
     recipient: RecipientText
     approver: KeyText
     approver_mldsa: Annotated[Base64Text, Meta(max_length=MLDSA_KEY_CHARACTERS)]
-    """The ML-DSA-44 key beside `approver` (`wire.mldsa`), in base64."""
+    """The ML-DSA-44 key beside `approver` (`wire.identities`), in base64."""
     recovery: RecipientText
 
     def __post_init__(self) -> None:

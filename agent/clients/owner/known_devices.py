@@ -28,8 +28,7 @@ from agent.platform import files
 from agent.wire import strictjson
 from agent.wire.envelope import HybridKey
 from agent.wire.fields import Base64Text, Count, DeviceKeyText, KeyId, Sequence, Sha256, TrustKeyText, Version1
-from agent.wire.identities import PublicKey, parse_public_key
-from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MldsaPublicKey
+from agent.wire.identities import MLDSA_KEY_CHARACTERS, MldsaPublicKey, PublicKey, parse_public_key
 from agent.wire.statements import (
     MAX_ENROLMENTS,
     STATEMENT_ENVELOPE_LIMIT_BYTES,

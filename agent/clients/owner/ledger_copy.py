@@ -19,8 +19,7 @@ from agent.core.ledger.merkle import leaf_hash, root_of
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.platform import files
 from agent.wire.envelope import HybridKey
-from agent.wire.identities import parse_public_key
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, parse_public_key
 
 __all__ = ["keys_of_copy", "read_copy", "write_copy"]
 

@@ -25,8 +25,7 @@ from agent.ipc.control_operations import GetCheckpoint, GetDevice, GetEnrolment,
 from agent.ipc.rpc import Request
 from agent.wire import strictjson
 from agent.wire.envelope import HybridKey
-from agent.wire.identities import PublicKey, parse_public_key
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, PublicKey, parse_public_key
 from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, open_enrolment, read_statement
 
 __all__ = [

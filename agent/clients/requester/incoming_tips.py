@@ -21,8 +21,7 @@ from agent.core.transfer import PartSize
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import PartKind, ReceiptState, TipManifest, TipText
-from agent.wire.identities import parse_public_key
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, parse_public_key
 from agent.wire.topics import ANONYMOUS
 
 __all__ = ["OpenedTip", "TipFile", "is_tip", "manifest_in", "open_tip", "store_sealed_tip"]

@@ -20,13 +20,13 @@ from agent.platform import files
 from agent.wire import envelope, strictjson
 from agent.wire.identities import (
     KEY_BYTES,
+    MldsaPublicKey,
     PublicKey,
     dump_private_key,
     load_private_key,
     private_key_from_seed,
     public_key_of,
 )
-from agent.wire.mldsa import MldsaPublicKey
 from agent.wire.strictjson import Message
 from agent.wire.trust_keys import SEED_MESSAGE, TrustKey, join_signature, second_key
 

@@ -38,7 +38,7 @@ from agent.core.bus import (
 )
 from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.core.transfer import TransferProgress
-from agent.core.transfer.receipts import receipt_for
+from agent.core.transfer.values import receipt_for
 from agent.errors import DoorwardError, FormatError
 from agent.ports import Clock
 from agent.wire import strictjson

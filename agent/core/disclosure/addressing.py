@@ -12,8 +12,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from agent.core.vault.age.header import parse_header
-from agent.core.vault.age.stanza import Stanza
+from agent.core.vault.age.header import Stanza, parse_header
 from agent.errors import FormatError
 
 __all__ = ["reply_stanza", "reply_tag", "reply_tag_in"]

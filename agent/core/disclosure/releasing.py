@@ -13,10 +13,8 @@ from typing import Protocol
 from agent.core.ledger.merkle import leaf_hash
 from agent.core.matching import TimeWindow
 from agent.core.requests import Terms
-from agent.core.vault.age import wrapping
-from agent.core.vault.age.canonical import from_base64
-from agent.core.vault.age.header import parse_header
-from agent.core.vault.age.stanza import Stanza
+from agent.core.vault.age.header import Stanza, from_base64, parse_header
+from agent.core.vault.age.recipients import BODY_BYTES, HYBRID_ENCAPSULATION_BYTES, HYBRID_KIND
 from agent.core.vault.coverage import CoverageSpan, CoverageState
 from agent.core.vault.following import clip_chain_start
 from agent.core.vault.manifest import SignedRecord
@@ -33,7 +31,7 @@ from agent.wire.disclosures import (
     TipManifest,
     tip_records_encoding,
 )
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey
 from agent.wire.statements import (
     AbsenceReason,
     Approval,
@@ -252,11 +250,7 @@ def _is_hybrid(stanza: Stanza) -> bool:
         sizes = [len(from_base64(each)) for each in stanza.arguments]
     except FormatError:
         return False
-    return (
-        stanza.kind == wrapping.HYBRID_KIND
-        and sizes == [wrapping.HYBRID_ENCAPSULATION_BYTES]
-        and len(stanza.body) == wrapping.BODY_BYTES
-    )
+    return stanza.kind == HYBRID_KIND and sizes == [HYBRID_ENCAPSULATION_BYTES] and len(stanza.body) == BODY_BYTES
 
 
 def _refused(why: str) -> RequestError:

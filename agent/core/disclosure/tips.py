@@ -17,8 +17,7 @@ from agent.core.vault.records import RecoveredRecord, SegmentRecord, StoredRecor
 from agent.errors import FormatError, OpenError
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import DISCLOSURE_LIMIT_BYTES, Part, TipManifest, tip_records_encoding
-from agent.wire.identities import parse_public_key
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, parse_public_key
 
 __all__ = ["TipItem", "check_tip_part", "read_tip"]
 

@@ -35,8 +35,7 @@ from agent.core.ledger import merkle
 from agent.errors import FormatError, OpenError
 from agent.wire import base64
 from agent.wire.envelope import NO_MLDSA_SIGNATURE, NOT_SIGNED_MLDSA, HybridKey
-from agent.wire.identities import SIGNATURE_BYTES, PublicKey, public_key_of
-from agent.wire.mldsa import MLDSA_SIGNATURE_BYTES, MldsaPublicKey
+from agent.wire.identities import MLDSA_SIGNATURE_BYTES, SIGNATURE_BYTES, MldsaPublicKey, PublicKey, public_key_of
 
 __all__ = [
     "MAX_NOTE_BYTES",

@@ -24,18 +24,6 @@ until `deadline_ns`.
 Source: PROTOCOL.md, "Upload"; the grammar (init, chunk, fin, abort) is EMQX's file transfer over MQTT.
 """
 
-from agent.core.transfer.effects import (
-    ClearInit,
-    Finished,
-    MarkBegun,
-    SendAbort,
-    SendChunk,
-    SenderEffect,
-    SendFin,
-    SendInit,
-    TransferOutcome,
-)
-from agent.core.transfer.receipts import progress_from_receipt, receipt_for
 from agent.core.transfer.receiver import (
     AllReceived,
     ManifestReceived,
@@ -48,8 +36,22 @@ from agent.core.transfer.receiver import (
 )
 from agent.core.transfer.reception import OpenTransfers
 from agent.core.transfer.sender import UploadSender
-from agent.core.transfer.spans import ByteRanges
-from agent.core.transfer.values import PartSize, TransferProgress
+from agent.core.transfer.values import (
+    ByteRanges,
+    ClearInit,
+    Finished,
+    MarkBegun,
+    PartSize,
+    SendAbort,
+    SendChunk,
+    SenderEffect,
+    SendFin,
+    SendInit,
+    TransferOutcome,
+    TransferProgress,
+    progress_from_receipt,
+    receipt_for,
+)
 
 __all__ = [
     "AllReceived",

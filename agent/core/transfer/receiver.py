@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from agent.core.timebase import BootNs, seconds
-from agent.core.transfer.spans import ByteRanges
-from agent.core.transfer.values import LARGEST_CHUNK_BYTES, PartSize, TransferProgress
+from agent.core.transfer.values import LARGEST_CHUNK_BYTES, ByteRanges, PartSize, TransferProgress
 from agent.wire.disclosures import MAX_PARTS, ReceiptState
 
 __all__ = [

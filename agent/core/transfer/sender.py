@@ -15,10 +15,15 @@ from collections import deque
 
 from agent.core.bus import LinkFault, PublishAcknowledged, PublishLost, PublishRefused, PublishResult
 from agent.core.timebase import BootNs, seconds
-from agent.core.transfer.effects import (
+from agent.core.transfer.values import (
+    DEFAULT_CHUNK_BYTES,
+    LARGEST_CHUNK_BYTES,
+    SMALLEST_CHUNK_BYTES,
+    ByteRanges,
     ClearInit,
     Finished,
     MarkBegun,
+    PartSize,
     Send,
     SendAbort,
     SendChunk,
@@ -26,13 +31,6 @@ from agent.core.transfer.effects import (
     SendFin,
     SendInit,
     TransferOutcome,
-)
-from agent.core.transfer.spans import ByteRanges
-from agent.core.transfer.values import (
-    DEFAULT_CHUNK_BYTES,
-    LARGEST_CHUNK_BYTES,
-    SMALLEST_CHUNK_BYTES,
-    PartSize,
     TransferProgress,
 )
 from agent.wire.disclosures import ReceiptState

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from agent.core.vault.age.derivation import hkdf
+from agent.core.vault.age.header import hkdf
 
 __all__ = ["key_commitment"]
 

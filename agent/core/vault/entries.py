@@ -1,17 +1,20 @@
 """The index's entry for each stored segment: enough to match, list and evict it. The manifest line holds the rest.
 
-Source: FORMAT.md, "Index".
+A segment that was recorded before the clock was set gets its date from a later `clock-sync` of the same boot (`dated`).
+
+Source: FORMAT.md, "Index" and procedure D.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.names import FileKind, SegmentId, VaultFile
 from agent.core.vault.records import CONTINUOUS, SegmentRecord, StoredRecord
+from agent.core.vault.spans import RANK, Stamp
 
-__all__ = ["Totals", "VaultEntry", "entry_of"]
+__all__ = ["NumberedClockSync", "Totals", "VaultEntry", "dated", "entry_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,4 +100,32 @@ def entry_of(record: StoredRecord, sequence: int, line_offset: int, line_size: i
         start_us=record.span.start_us,
         continuous=record.label_text == CONTINUOUS,
         sound_bytes=record.sound_file.size if record.sound_file else 0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedClockSync:
+    """A `clock-sync` and its number in the manifest. It dates only records before it."""
+
+    sequence: int
+    at: Stamp
+
+
+def dated(entry: VaultEntry, sync: NumberedClockSync) -> VaultEntry:
+    """Returns `entry` with the date from `sync`, if the sync is of the same boot, better, and later in the
+    manifest.
+
+    A segment recovered after a crash keeps an unknown date, because the device missed its end.
+    """
+    at = sync.at
+    worse = RANK.index(at.quality) <= RANK.index(entry.quality)
+    if entry.boot != at.boot or worse or entry.sequence >= sync.sequence:
+        return entry
+    start_ms = at.utc_of_ms(entry.start_us)
+    return replace(
+        entry,
+        start_ms=start_ms,
+        end_ms=start_ms + entry.end_ms - entry.start_ms,
+        quality=at.quality if entry.witnessed else entry.quality,
+        dated_later=entry.dated_later or start_ms != entry.start_ms,
     )

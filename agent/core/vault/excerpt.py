@@ -23,7 +23,7 @@ from typing import Annotated, Final
 import msgspec
 
 from agent.core.ledger import merkle
-from agent.core.vault.hash_chain import chain_hash_of_leaves
+from agent.core.vault.hash_chain import RecordTime, chain_hash_of_leaves, needs_second_signature, time_of
 from agent.core.vault.manifest import (
     LONGEST_LINE_BYTES,
     ChainHead,
@@ -35,13 +35,11 @@ from agent.core.vault.manifest import (
     open_line,
 )
 from agent.core.vault.records import BootRecord, Carried, Chapter, CoverageRecord, RecoveredRecord, SegmentRecord
-from agent.core.vault.second_signatures import RecordTime, needs_second_signature, time_of
 from agent.core.vault.spans import Sha256, Size, UtcMs
 from agent.errors import FormatError, OpenError
 from agent.wire import base64, strictjson
 from agent.wire.envelope import pae
-from agent.wire.identities import PublicKey
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, PublicKey
 
 __all__ = [
     "HEAD_TYPE",

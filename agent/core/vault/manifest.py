@@ -6,7 +6,7 @@
   shows. Cutting off the newest lines shows only for segments that a statement in the ledger names.
 - If a line is damaged, only that line is lost: the reader reports it and continues. An endless line takes bounded
   memory.
-- Some lines have a second signature, `mldsa`, which covers the lines before it (`core.vault.second_signatures`).
+- Some lines have a second signature, `mldsa`, which covers the lines before it (`core.vault.hash_chain`).
 - The lines are in chapters, one file each. Every chapter but the first begins with a signed `chapter` record. Lines
   kept from a deleted chapter stand directly after that record (`carried`), and the record has the root of their Merkle
   tree.
@@ -28,15 +28,13 @@ from typing import Annotated, Final
 import msgspec
 
 from agent.core.ledger import merkle
-from agent.core.vault.hash_chain import FIRST, chain_hash
+from agent.core.vault.hash_chain import FIRST, RecordTime, chain_hash, needs_second_signature, time_of
 from agent.core.vault.records import BootRecord, Carried, Chapter, Record
-from agent.core.vault.second_signatures import RecordTime, needs_second_signature, time_of
 from agent.core.vault.spans import Sha256, Size
 from agent.errors import FormatError, OpenError
 from agent.wire import base64, strictjson
 from agent.wire.envelope import pae
-from agent.wire.identities import SIGNATURE_BYTES, PublicKey
-from agent.wire.mldsa import MLDSA_SIGNATURE_BYTES, MldsaPublicKey
+from agent.wire.identities import MLDSA_SIGNATURE_BYTES, SIGNATURE_BYTES, MldsaPublicKey, PublicKey
 
 __all__ = [
     "LONGEST_LINE_BYTES",
@@ -228,7 +226,7 @@ def sign_record(record: Record, tip: ChainHead, sign: Signer, second: Signer | N
 
 
 class LineSigner:
-    """Signs the lines of a manifest in their order, and those twice that need it (`core.vault.second_signatures`).
+    """Signs the lines of a manifest in their order, and those twice that need it (`core.vault.hash_chain`).
 
     `newest` is the time of the newest line with a second signature. Set it to None if another line may stand at the end
     of the manifest than that of the last `wrote`: the next line then gets a second signature.

@@ -17,7 +17,7 @@ from agent.core.vault.segment import Begin, DeviceId, Label
 from agent.core.vault.spans import Sha256, Size, Stamp, TimeSpan, bounded
 from agent.errors import FormatError
 from agent.wire import strictjson
-from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MldsaPublicKey
+from agent.wire.identities import MLDSA_KEY_CHARACTERS, MldsaPublicKey
 
 __all__ = [
     "CONTINUOUS",
@@ -239,7 +239,7 @@ class BootRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind"
 
     device: DeviceId
     device_mldsa: MldsaKeyText
-    """The device's ML-DSA-44 key in base64, which makes the second signatures (`core.vault.second_signatures`)."""
+    """The device's ML-DSA-44 key in base64, which makes the second signatures (`core.vault.hash_chain`)."""
     epoch: Size
     at: Stamp
 

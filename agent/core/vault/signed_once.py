@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from agent.core.vault.hash_chain import needs_second_signature, time_of
 from agent.core.vault.manifest import ChainStep, SignedRecord
-from agent.core.vault.second_signatures import needs_second_signature, time_of
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey
 
 __all__ = ["ManifestEnd", "SignedOnce", "end_of"]
 

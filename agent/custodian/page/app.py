@@ -15,12 +15,22 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from agent.custodian.page.access_levels import AccessLevel, Caller, GuardedRoute, require_access_levels
-from agent.custodian.page.answer_budget import PIECE_BYTES, AnswerBudget, Reservation, answer_bytes
 from agent.custodian.page.documents import Pages
 from agent.custodian.page.listener import CONNECTION
 from agent.custodian.page.operations import PageOperations
-from agent.custodian.page.request_guard import HERE, SET_UP_DOORBELL, HostGuard
+from agent.custodian.page.request_guard import (
+    HERE,
+    PIECE_BYTES,
+    SET_UP_DOORBELL,
+    AccessLevel,
+    AnswerBudget,
+    Caller,
+    GuardedRoute,
+    HostGuard,
+    Reservation,
+    answer_bytes,
+    require_access_levels,
+)
 from agent.custodian.page.sessions import SESSION_IDLE_S, Sessions, TooManyTriesError
 from agent.errors import DoorwardError, InternalError, RequestError, StorageError
 from agent.ipc.control_operations import OPERATIONS

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from agent.core.languages import ENGLISH, LANGUAGES
-from agent.custodian.page.access_levels import Caller
+from agent.custodian.page.request_guard import Caller
 from agent.errors import ConfigurationError
 
 __all__ = ["Pages"]

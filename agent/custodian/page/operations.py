@@ -18,7 +18,7 @@ from agent.custodian.alerts.push_channels import GlanceHolder
 from agent.custodian.control_handler import Answer, Control
 from agent.custodian.enrolment import Enrolments
 from agent.custodian.live_buffer import Viewer
-from agent.custodian.page.access_levels import Caller
+from agent.custodian.page.request_guard import Caller
 from agent.custodian.page.sessions import CODE_LIFE_S, OWNER_IDLE_S, Session, Sessions, code_text
 from agent.custodian.timeline import Timeline
 from agent.errors import FormatError, OpenError, RequestError, StorageError

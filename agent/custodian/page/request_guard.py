@@ -1,4 +1,6 @@
-"""Stands before every route: only our own hosts, only our own pages, and the same headers on every answer.
+"""Stands before every route: only our hosts and pages, callers of the route's access level, and bytes that have room.
+
+**Hosts and pages** (`HostGuard`, which also sets the same headers on every answer)
 
 - Over plain HTTP only the files that installing the authority needs are served (`PLAIN`): they are public and static.
 - `Host` must be one of ours: a page that rebinds its own name to the doorbell's address comes with its own name.
@@ -13,20 +15,221 @@
   The service worker keeps people from clicking past a warning instead (docs/decisions/0033-no-hsts.md).
 - Content Security Policy with Trusted Types: inline code and foreign sources are blocked, two script addresses remain.
 
+**Access levels** (`Caller.may` decides). The page starts only if every route has one.
+
+    ANYONE     before any cookie: the way in, and the files that a browser fetches without one
+    PAIRED     a browser that was let in with a printed code
+    GLANCE     a browser that has proven its glance key, on the page or in a session of the link, or an owner
+    UNCLAIMED  a paired browser while the doorbell has no owner; afterwards an owner
+    OWNER      a browser that has proven, in this session, to hold an approval key of the present owners
+
+`app` calls it for each route, and `PageOperations.answer_in_link` for each call in a session of the link. Every level
+stops short of approving: an approval takes a statement signed with the approval key, from any session.
+
+**Bytes** (`AnswerBudget`): messages and answers that the page holds at a time, over all of its connections. A browser
+that was let in may open many connections, send large messages, and read large answers one byte at a time. Each call
+reserves room before it reads a body or computes an answer, and keeps it until the answer has left. One session gets at
+most half of the room, so it cannot keep another session waiting. A message that is larger than that goes alone.
+
+Guests are browsers that were let in and have proven no owner's key. All of them together get half of the room, and one
+of them less, so that another one can watch. An owner's large message waits for other owners only: a guest who sends a
+message or reads an answer byte by byte cannot keep an approval out.
+
 Source: W3C Fetch Metadata; OWASP, "Cross-Site Request Forgery Prevention"; W3C Trusted Types.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["HEADERS", "HERE", "PLAIN", "SET_UP", "SET_UP_DOORBELL", "HostGuard"]
+from agent.custodian.alerts.push_channels import GlanceHolder
+from agent.custodian.page.sessions import Session
+from agent.errors import InternalError, StorageError
+from agent.ipc.control_operations import AccessLevel
+
+__all__ = [
+    "HEADERS",
+    "HERE",
+    "PIECE_BYTES",
+    "PLAIN",
+    "ROOM_BYTES",
+    "SET_UP",
+    "SET_UP_DOORBELL",
+    "AccessLevel",
+    "AnswerBudget",
+    "Caller",
+    "GuardedRoute",
+    "HostGuard",
+    "Reservation",
+    "answer_bytes",
+    "require_access_levels",
+]
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The caller of an operation. `session` is None before pairing. `owner`: the caller holds a key of a present
+    owner."""
+
+    session: Session | None
+    owner: bool
+    claimed: bool
+    """True if the doorbell has an owner."""
+    link: bool = False
+    """True in a session of the link, which an owner's key or a glance key has opened."""
+    key: str = ""
+    """The id of that key."""
+    glance: GlanceHolder | None = None
+    """The browser, if it has proven a glance key: by that key, or in this session of the page."""
+
+    def may(self, access: AccessLevel) -> bool:
+        if access is AccessLevel.ANYONE:
+            return True
+        # A link has no cookie and no pairing: its key decides. A glance key may call what a notification needs.
+        if self.link:
+            return self.owner or access is AccessLevel.GLANCE
+        if self.session is None:
+            return False
+        if access is AccessLevel.PAIRED:
+            return True
+        if access is AccessLevel.GLANCE and self.glance is not None:
+            return True
+        # From the first owner on, a printed code alone opens nothing that sets a doorbell up.
+        return self.owner or (access is AccessLevel.UNCLAIMED and not self.claimed)
+
+
+class GuardedRoute(Route):
+    """One path, one method, one access level."""
+
+    def __init__(self, method: str, path: str, endpoint: Endpoint, access: AccessLevel, *, body_bytes: int = 0) -> None:
+        super().__init__(path, endpoint, methods=[method])
+        self.access = access
+        self.method = method
+        self.body_bytes = body_bytes
+        """The largest body it takes."""
+
+
+def require_access_levels(routes: Iterable[BaseRoute]) -> list[GuardedRoute]:
+    """Returns the routes. Raises `InternalError` if one of them lacks an access level."""
+    guarded = []
+    for route in routes:
+        if not isinstance(route, GuardedRoute) or not isinstance(route.access, AccessLevel):
+            raise InternalError(
+                f"The route {getattr(route, 'path', route)!r} lacks an access level: the page stays closed."
+            )
+        guarded.append(route)
+    return guarded
+
+
+ROOM_BYTES: Final = 32 << 20
+"""Limit on all messages and answers together: a fifth of the memory that a doorbell's custodian may have. A message
+that is larger than what is free goes beside those of guests."""
+_ANSWER_BYTES: Final = 2 << 20
+"""Reserved for an answer before its size is known: a list of 10 000 segments, or 4 096 entries of the ledger."""
+_LARGE_ANSWERS: Final = frozenset({"live", "segment", "sound", "request"})
+_LARGE_BYTES: Final = 5 << 20
+"""For a large answer: some GOPs, a segment of the best cameras. A session has three at a time. A larger answer counts
+with its length when it is known."""
+PIECE_BYTES: Final = 64 << 10
+"""An answer leaves in pieces of this size, so that its room counts until a slow reader has taken nearly all of it."""
+_PATIENCE_S: Final = 30.0
+
+
+def answer_bytes(operation: str) -> int:
+    """Returns what to reserve for the answer to this operation."""
+    return _LARGE_BYTES if operation in _LARGE_ANSWERS else _ANSWER_BYTES
+
+
+class AnswerBudget:
+    """For the event loop's thread only."""
+
+    def __init__(self, room_bytes: int = ROOM_BYTES, *, patience_s: float = _PATIENCE_S) -> None:
+        self._room_bytes = room_bytes
+        self._patience_s = patience_s
+        self._changed = asyncio.Condition()
+        self._held: Counter[str] = Counter()
+        self._guests_bytes = 0
+        """The part of it that guests hold."""
+
+    @property
+    def held_bytes(self) -> int:
+        return self._held.total()
+
+    @asynccontextmanager
+    async def reserve(self, session: str, size_bytes: int, *, owner: bool) -> AsyncIterator[Reservation]:
+        """Waits for room.  Raises `StorageError` if it takes too long.
+
+        `owner`: the session has proven a present owner's key."""
+        async with self._changed:
+            try:
+                # A caller that waits without end would keep its connection, and connections are bounded, too.
+                async with asyncio.timeout(self._patience_s):
+                    await self._changed.wait_for(lambda: self._fits(session, size_bytes, owner=owner))
+            except TimeoutError:
+                raise StorageError(
+                    "The doorbell still sends this browser earlier answers.", remedy="Try again in a minute."
+                ) from None
+            self._held[session] += size_bytes
+            self._guests_bytes += 0 if owner else size_bytes
+        reservation = Reservation(self, session, size_bytes, owner=owner)
+        try:
+            yield reservation
+        finally:
+            # By the size of now: `resize` may have changed it.
+            await self._change(session, -reservation.size_bytes, owner=owner)
+
+    def _fits(self, session: str, size_bytes: int, *, owner: bool) -> bool:
+        own_bytes, room_bytes = self._held[session], self._room_bytes
+        after_bytes, guests_bytes = self.held_bytes + size_bytes, room_bytes // 2
+        if not owner:
+            is_within = self._guests_bytes + size_bytes <= guests_bytes
+            is_within = is_within and (not own_bytes or own_bytes + size_bytes <= guests_bytes * 5 // 8)
+            return not self.held_bytes or (is_within and after_bytes <= room_bytes)
+        # A guest's answer that has turned out larger takes none of the owners' half.
+        after_bytes -= max(0, self._guests_bytes - guests_bytes)
+        if not own_bytes:
+            # Alone of its session: it may take all the room, or more than that if no other owner holds any.
+            return self.held_bytes == self._guests_bytes or after_bytes <= room_bytes
+        return own_bytes + size_bytes <= room_bytes // 2 and after_bytes <= room_bytes
+
+    async def _change(self, session: str, by_bytes: int, *, owner: bool) -> None:
+        async with self._changed:
+            self._held[session] += by_bytes
+            self._guests_bytes += 0 if owner else by_bytes
+            # Otherwise the counter would keep a row for each session that ever asked.
+            if not self._held[session]:
+                del self._held[session]
+            self._changed.notify_all()
+
+
+class Reservation:
+    """The room of one call."""
+
+    def __init__(self, budget: AnswerBudget, session: str, size_bytes: int, *, owner: bool) -> None:
+        self._budget = budget
+        self._session = session
+        self._owner = owner
+        self.size_bytes = size_bytes
+
+    async def resize(self, size_bytes: int) -> None:
+        """The answer is computed, so its size is known and counts, whether or not there is room for it."""
+        by_bytes, self.size_bytes = size_bytes - self.size_bytes, size_bytes
+        await self._budget._change(self._session, by_bytes, owner=self._owner)
+
 
 _CSP: Final = "; ".join(
     (

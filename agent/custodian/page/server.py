@@ -26,7 +26,6 @@ from agent.custodian.camera_setup import CameraSetup
 from agent.custodian.control_handler import Answer, Control
 from agent.custodian.enrolment import Enrolments
 from agent.custodian.live_buffer import Viewer
-from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.app import Application, build
 from agent.custodian.page.button_code import ButtonCode
 from agent.custodian.page.certificate_authority import PageCertificates
@@ -35,6 +34,7 @@ from agent.custodian.page.domain_certificate import DomainCertificate
 from agent.custodian.page.listener import IDLE_S, ConnectionPriority, PageHttpServer, PageListener
 from agent.custodian.page.mdns import MdnsAnnouncement, Network, network, own_addresses
 from agent.custodian.page.operations import GlanceKeys, PageOperations
+from agent.custodian.page.request_guard import Caller
 from agent.custodian.page.sessions import CODE_LIFE_S, Sessions, code_text
 from agent.custodian.timeline import Timeline
 from agent.errors import ConfigurationError, NetworkError, StorageError

@@ -26,8 +26,7 @@ from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError
 from agent.ports import CameraEnd, CameraSink
 from agent.recorder.capture.delivery_thread import Ending
-from agent.recorder.capture.encoding import EncodingSettings, Pipeline, describe
-from agent.recorder.capture.pipeline_camera import PipelineCamera
+from agent.recorder.capture.encoding import EncodingSettings, Pipeline, PipelineCamera, describe
 
 __all__ = ["FileCamera"]
 

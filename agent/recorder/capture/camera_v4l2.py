@@ -27,8 +27,7 @@ from agent.errors import DeviceError
 from agent.platform.system_clock import boot_ahead_ns
 from agent.ports import CameraEnd, CameraSink
 from agent.recorder.capture.delivery_thread import Ending
-from agent.recorder.capture.encoding import EncodingSettings, Pipeline, describe
-from agent.recorder.capture.pipeline_camera import PipelineCamera
+from agent.recorder.capture.encoding import EncodingSettings, Pipeline, PipelineCamera, describe
 
 __all__ = ["V4l2Camera", "V4l2Mode"]
 

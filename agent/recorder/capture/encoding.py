@@ -3,34 +3,104 @@
 Every camera without an encoder (files, USB, the drawn scene) feeds a `Pipeline`. picamera2 has the hardware's encoder:
 its `Output` builds `EncodedPacket`s from Annex-B bytes.
 
+`PipelineCamera` is the base of the cameras with a `Pipeline`. `open` of a subclass sets `_description`, and
+`_container` if it opened one. `start` builds the pipeline with `_new_pipeline` and hands it over with `_begin`, which
+starts the one thread that delivers. One `start` for each `open`.
+
 - One picture in, one packet out, in order: B-frames and look-ahead are off. A packet has exactly its picture's time.
 - A keyframe comes about every second *of sensor time*, at any frame rate, with SPS and PPS in front.
-- Privacy masks are black before encoder, detector and poster see the picture.
+- `PrivacyMask` blackens the private part of each picture, in place, before encoder, detector and poster see it. The
+  black area is exactly `ZoneMap.privacy_mask`, which the detector ignores. It is not drawn with `fillPoly`: if several
+  polygons overlap, `fillPoly` leaves open the area that an even number of them covers.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
+from typing import Final, TypeVar
 
 import av
 import cv2
 import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
 from av.video.frame import PictureType
 from av.video.reformatter import Interpolation
 
 from agent.core.media import EncodedPacket, Luma, LumaFrame, Picture, StreamDescription
-from agent.core.motion.zones import ZoneMap
+from agent.core.motion.zones import Mask, ZoneMap
 from agent.core.timebase import NS_PER_S, BootNs
-from agent.errors import DeviceError
+from agent.errors import DeviceError, InternalError
 from agent.ports import CameraSink, MaskedArea
-from agent.recorder.capture.privacy_mask import PrivacyMask
+from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
 
-__all__ = ["EncodingSettings", "H264Encoder", "Pipeline", "coloured", "describe", "luma_size", "picture_size"]
+__all__ = [
+    "EncodingSettings",
+    "H264Encoder",
+    "Pipeline",
+    "PipelineCamera",
+    "PrivacyMask",
+    "coloured",
+    "describe",
+    "luma_size",
+    "picture_size",
+]
+
+Pixels = npt.NDArray[np.uint8]
+_BLACK: Final = 16
+_NEUTRAL: Final = 128
+
+
+class PrivacyMask:
+    """Masks pictures of any size, and keeps the mask of the last size."""
+
+    def __init__(self, zones: MaskedArea) -> None:
+        self._zones = zones
+        self._fills: dict[tuple[bool, tuple[int, ...]], _Fill] = {}
+
+    def __bool__(self) -> bool:
+        return self._zones.has_privacy
+
+    def black(self, planes: Sequence[Pixels]) -> None:
+        """`planes`: Y, (H, W), and chroma of 4:2:0 behind it, one (H/2, W/2, 2) or two (H/2, W/2)."""
+        for number, plane in enumerate(planes):
+            colour = number > 0
+            if (colour, plane.shape) not in self._fills:
+                self._fills[colour, plane.shape] = self._drawn(plane.shape, colour=colour)
+            self._fills[colour, plane.shape].into(plane)
+
+    def _drawn(self, shape: tuple[int, ...], *, colour: bool) -> _Fill:
+        height, width = shape[:2]
+        if not colour:
+            return _Fill(self._zones.privacy_mask(height, width), _BLACK)
+        # A sample of colour is that of four pixels: it goes with the first of them that is private.
+        pixels = self._zones.privacy_mask(2 * height, 2 * width)
+        mask: Mask = np.asarray(pixels.reshape(height, 2, width, 2).any(axis=(1, 3)))
+        return _Fill(mask if len(shape) == 2 else np.repeat(mask[:, :, None], shape[2], axis=2), _NEUTRAL)
+
+
+class _Fill:
+    """`value` where `mask`, (H, W) or (H, W, channels), is true: two quick passes over the box around it."""
+
+    def __init__(self, mask: Mask, value: int) -> None:
+        rows, columns = (np.flatnonzero(mask.reshape(*mask.shape[:2], -1).any(axis=(other, 2))) for other in (1, 0))
+        self._box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else np.s_[:0, :0]
+        inside = mask[self._box]
+        self._kept = np.where(inside, 0, 255).astype(np.uint8)
+        self._put = np.where(inside, value, 0).astype(np.uint8)
+
+    def into(self, plane: Pixels) -> None:
+        if self._kept.size:
+            part = plane[self._box]
+            cv2.bitwise_and(part, self._kept, dst=part)
+            cv2.bitwise_or(part, self._put, dst=part)
+
 
 _LUMA_WIDTH_PX = 320
 _LUMA_STEP_PX = 16
@@ -190,3 +260,50 @@ def _luma_plane(picture: av.VideoFrame) -> Luma:
     """Returns the Y plane as a view, without its padding."""
     plane = picture.planes[0]
     return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: picture.height, : picture.width]
+
+
+_Opened = TypeVar("_Opened")
+
+
+class PipelineCamera:
+    """The part of `ports.Camera` that these cameras share. `name` is the name of the delivering thread."""
+
+    def __init__(self, name: str, settings: EncodingSettings | None) -> None:
+        self._name = name
+        self._settings = settings or EncodingSettings()
+        self._description: StreamDescription | None = None
+        self._container: InputContainer | None = None
+        """The open source, until `start` hands it to the thread that delivers: only that thread closes it."""
+        self._pipeline: Pipeline | None = None
+        self._delivery: DeliveryThread | None = None
+
+    def request_keyframe(self) -> None:
+        if self._pipeline is not None:
+            self._pipeline.request_keyframe()
+
+    def mask(self, zones: MaskedArea) -> bool:
+        if self._pipeline is not None:
+            self._pipeline.mask(zones)
+        return self._pipeline is not None
+
+    def stop(self) -> None:
+        if self._delivery is not None:
+            self._delivery.stop()
+        elif self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _new_pipeline(self, sink: CameraSink) -> Pipeline:
+        return Pipeline(self._require_open(self._description), self._settings, sink)
+
+    def _begin(self, pipeline: Pipeline, deliver: Callable[[threading.Event], Ending], sink: CameraSink) -> None:
+        # The first packet's receiver may already call `stop`, so everything is in place before the thread starts.
+        self._container, self._pipeline = None, pipeline
+        self._delivery = DeliveryThread(self._name, deliver, sink)
+        self._delivery.start()
+
+    @staticmethod
+    def _require_open(found: _Opened | None) -> _Opened:
+        if found is None:
+            raise InternalError("A camera was started before it was opened.")
+        return found

@@ -30,8 +30,7 @@ from agent.core.media import EncodedPacket, Gop, SoundPacket, StreamDescription,
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.core.vault.redactions import PixelBox, Place, Redaction, RedactionKind, covered_pixels, place_at
 from agent.errors import FormatError
-from agent.media.boxes import box
-from agent.media.fmp4 import FragmentedMp4Writer
+from agent.media.fmp4 import FragmentedMp4Writer, box
 from agent.media.sound import sound_mp4
 from tests.cameras import filmed_by_camera
 from tests.sounds import noise, stereo, times_ns, track

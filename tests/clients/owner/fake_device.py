@@ -21,11 +21,11 @@ from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer, seal_bytes
 from agent.core.vault.commitment import key_commitment
 from agent.core.vault.digest import digest
+from agent.core.vault.hash_chain import RecordTime
 from agent.core.vault.manifest import ChainHead as ManifestTip
 from agent.core.vault.manifest import LineSigner, SignedRecord, sign_record
 from agent.core.vault.names import FileKind, VaultFile, segment_id
 from agent.core.vault.records import BootRecord, PosterRecord, RecoveredRecord, SegmentRecord, SoundRecord
-from agent.core.vault.second_signatures import RecordTime
 from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
 from agent.core.vault.spans import Stamp, TimeSpan
 from agent.errors import FormatError, RequestError

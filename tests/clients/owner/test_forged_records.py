@@ -29,8 +29,7 @@ from agent.core.vault.records import (
 )
 from agent.core.vault.segment import begin_in
 from agent.core.vault.spans import Stamp
-from agent.wire.identities import private_key_from_seed
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed
 from tests.clients.owner.conftest import Home
 from tests.clients.owner.fake_device import JPEG
 from tests.clients.owner.test_sealed_footage import forged_copy, later

@@ -14,8 +14,7 @@ from agent.core.ledger.checkpoint import sign_checkpoint
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.wire.envelope import HybridKey
-from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 from tests.clients.owner.conftest import Home
 
 STRANGER = mldsa_key_from_seed(b"s" * 32)

@@ -16,13 +16,13 @@ from agent.clients.owner import link_session
 from agent.clients.owner.link_session import OwnerSession
 from agent.clients.owner.sync import sync
 from agent.custodian.link_sessions import LinkIdentity, LinkSessions
-from agent.custodian.page.access_levels import Caller
+from agent.custodian.page.request_guard import Caller
 from agent.errors import NetworkError, OpenError
 from agent.ipc.control_client import DeviceLink
 from agent.ipc.control_operations import GetStatus
 from agent.ipc.protocol import LinkFrame
 from agent.ipc.rpc_server import control_server
-from agent.platform.entropy import SystemEntropy
+from agent.platform.system_clock import SystemEntropy
 from agent.wire.control import Frame, write_frame
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.link.session import EndReason, SessionEnded, StreamData

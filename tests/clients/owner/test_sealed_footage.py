@@ -43,8 +43,7 @@ from agent.core.vault.records import (
 from agent.core.vault.segment import begin_in
 from agent.core.vault.spans import Stamp
 from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError
-from agent.wire.identities import private_key_from_seed
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed
 from tests.clients.owner.conftest import WINDOW_MS, Home, now, seeds
 from tests.clients.owner.fake_device import BOOT, JPEG
 from tests.damage import with_another_end

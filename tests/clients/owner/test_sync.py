@@ -25,7 +25,7 @@ from agent.errors import ConfigurationError, FormatError, NetworkError, OpenErro
 from agent.ipc.control_operations import GetCheckpoint, GetEntries
 from agent.ipc.rpc import Request
 from agent.wire import strictjson
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed
 from agent.wire.statements import Enrolment, NamedKey, sign_statement
 from tests.clients.owner.conftest import NOW_MS, Home, now
 from tests.clients.owner.fake_device import FakeDevice

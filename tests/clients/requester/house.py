@@ -42,8 +42,7 @@ from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.poster import poster as poster_of
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import ClipRecords, ContactCard, DisclosureManifest, PartKind, SecondSignature
-from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 from agent.wire.statements import (
     Approval,
     ClipClaim,

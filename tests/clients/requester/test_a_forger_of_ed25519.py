@@ -19,8 +19,7 @@ from agent.clients.requester.verification import CheckKind
 from agent.core.media import Gop
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest, SecondSignature
-from agent.wire.identities import public_key_of
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, public_key_of
 from agent.wire.statements import Enrolment, NamedKey
 from tests.clients.requester.conftest import filmed
 from tests.clients.requester.house import Changes, Disclosure, House

@@ -27,8 +27,7 @@ from agent.core.media import Gop
 from agent.core.vault.age.header import split
 from agent.wire import strictjson
 from agent.wire.disclosures import PartKind
-from agent.wire.identities import public_key_of
-from agent.wire.mldsa import approval_mldsa_key
+from agent.wire.identities import approval_mldsa_key, public_key_of
 from agent.wire.statements import ClipClaim
 from tests import signing_camera
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, filmed

@@ -16,9 +16,9 @@ from agent.clients.requester.news import ReceiverEventKind
 from agent.core.disclosure import reply_stanza, reply_tag
 from agent.core.media import Gop
 from agent.core.transfer import TransferOutcome
+from agent.core.vault.age.header import Stanza
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer
-from agent.core.vault.age.stanza import Stanza
 from agent.errors import StorageError
 from agent.wire.topics import UploadTopic, UploadVerb
 from tests.clients.requester.conftest import filmed

@@ -32,8 +32,7 @@ from agent.core.vault.names import segment_id
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import Part, PartKind, ReceiptState, TipManifest, TipText, tip_records_encoding
-from agent.wire.identities import public_key_of
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, public_key_of
 from agent.wire.topics import ANONYMOUS
 from tests.cli.conftest import tool as tool
 from tests.clients.requester.conftest import ROOT_ID, filmed

@@ -23,8 +23,7 @@ from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.media import Gop
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.wire import strictjson
-from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, private_key_from_seed, public_key_of
 from agent.wire.statements import Enrolment, NamedKey, StolenNotice, open_stolen, read_statement, sign_statement
 from tests.clients.requester.conftest import NOW_S, filmed
 from tests.clients.requester.house import House

@@ -28,8 +28,7 @@ from agent.core.vault.names import segment_id
 from agent.core.vault.segment import Content
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import ContactCard, PartKind, Receipt, ReceiptState, SecondSignature
-from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 from agent.wire.statements import ClipClaim
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, filmed, question
 from tests.clients.requester.house import Changes, Disclosure, House

@@ -13,8 +13,7 @@ from agent.core.ledger import checkpoint, merkle
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.wire import base64
 from agent.wire.envelope import HybridKey, pae
-from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 
 DEVICE_PRIVATE = private_key_from_seed(bytes(range(32)))
 DEVICE = public_key_of(DEVICE_PRIVATE)

@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.clients.opening import HybridIdentity
 from agent.core.talk.offers import TalkOffer, TalkSecret
-from agent.core.vault.age import bech32
+from agent.core.vault.age import recipients
 from agent.core.vault.age.sealing import seal_bytes
 from agent.wire import base64, envelope, strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of
@@ -88,7 +88,7 @@ def refused() -> list[dict[str, str]]:
 def vector(identity: HybridIdentity) -> dict[str, Any]:
     writer = FrameWriter(KEY, SESSION)
     return {
-        "identity": bech32.encode("age-secret-key-pq-", identity.seed).upper(),
+        "identity": recipients.bech32_encode("age-secret-key-pq-", identity.seed).upper(),
         "device": public_key_of(DEVICE).text,
         "challenge": CHALLENGE,
         **offer(identity),

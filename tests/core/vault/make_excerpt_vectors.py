@@ -19,8 +19,7 @@ from agent.core.vault.records import CoverageRecord, RecoveredRecord, SegmentRec
 from agent.errors import FormatError
 from agent.wire import base64
 from agent.wire.envelope import pae
-from agent.wire.identities import private_key_from_seed
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed
 from tests.core.vault import make_vault_vectors
 from tests.core.vault.make_vault_vectors import DEVICE, MLDSA, RECORDS, without
 

@@ -47,8 +47,7 @@ from agent.core.vault.spans import Stamp, TimeSpan
 from agent.errors import FormatError
 from agent.wire import base64
 from agent.wire.envelope import pae
-from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 
 __all__ = ["DEVICE", "MLDSA", "PLACE", "RECORDS", "tree_of", "vectors"]
 

@@ -30,8 +30,7 @@ from agent.core.vault.records import (
     RingRecord,
     SegmentRecord,
 )
-from agent.wire.identities import private_key_from_seed
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed
 from tests.core.vault.make_excerpt_vectors import PLACE, excerpt, vectors
 from tests.core.vault.make_vault_vectors import DEVICE, MLDSA, RECORDS, tree_of
 

@@ -10,9 +10,8 @@ import pytest
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.chapters import ChapterLimits, chapter_limits, chapters_to_delete
-from agent.core.vault.dating import NumberedClockSync, dated
 from agent.core.vault.digest import FileDigest, digest
-from agent.core.vault.entries import VaultEntry, entry_of
+from agent.core.vault.entries import NumberedClockSync, VaultEntry, dated, entry_of
 from agent.core.vault.names import FileKind, VaultFile, parse_name, segment_id
 from agent.core.vault.records import CONTINUOUS, PosterRecord, SealedFile, SoundRecord
 from agent.core.vault.spans import Stamp

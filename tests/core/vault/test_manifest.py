@@ -25,8 +25,7 @@ from agent.core.vault.records import BootRecord, Record, RingRecord
 from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.wire import base64
-from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 from tests.core.vault.records_for_tests import chapter_records, records
 from tests.vaults import DEVICE_MLDSA_KEY, SECOND
 

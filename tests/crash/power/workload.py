@@ -30,8 +30,7 @@ from agent.platform.disk import RealDisk, _RealFile
 from agent.recorder.scrub import Scrubber
 from agent.recorder.vault_recovery import StartReport
 from agent.vault.index_sqlite import SqliteIndex
-from agent.wire.identities import public_key_of
-from agent.wire.mldsa import mldsa_key_from_seed
+from agent.wire.identities import mldsa_key_from_seed, public_key_of
 from tests.crash.vault_story import Story, check
 from tests.vaults import DEVICE_KEY, OWNER, SteppedClock, TestVault, box, event_id, make_vault
 

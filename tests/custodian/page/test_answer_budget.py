@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from agent.custodian.page import app
-from agent.custodian.page.answer_budget import ROOM_BYTES, AnswerBudget, answer_bytes
 from agent.custodian.page.app import COOKIE, FRAME_TYPE
+from agent.custodian.page.request_guard import ROOM_BYTES, AnswerBudget, answer_bytes
 from agent.errors import StorageError
 from agent.ipc.control_operations import OPERATIONS
 from agent.wire.control import Frame, write_frame

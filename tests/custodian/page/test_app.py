@@ -13,11 +13,9 @@ import pytest
 from starlette.responses import Response
 
 from agent.custodian.page import app as module
-from agent.custodian.page.access_levels import AccessLevel, Caller
-from agent.custodian.page.answer_budget import AnswerBudget, Reservation
 from agent.custodian.page.app import COOKIE, FRAME_TYPE, Application, build, routes
 from agent.custodian.page.operations import ElevatedSession
-from agent.custodian.page.request_guard import HEADERS
+from agent.custodian.page.request_guard import HEADERS, AccessLevel, AnswerBudget, Caller, Reservation
 from agent.custodian.page.sessions import Session, TooManyTriesError
 from agent.errors import RequestError, StorageError
 from agent.ipc.control_operations import OPERATIONS

@@ -20,8 +20,8 @@ from starlette.responses import Response
 
 from agent.core.languages import ENGLISH, LANGUAGES
 from agent.custodian.page import documents as module
-from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.documents import Pages
+from agent.custodian.page.request_guard import Caller
 from agent.custodian.page.sessions import Session
 from agent.errors import ConfigurationError
 from tests.web.agents import AGENTS

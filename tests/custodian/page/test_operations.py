@@ -14,8 +14,8 @@ import pytest
 from agent.custodian.alerts.push_channels import GlanceHolder
 from agent.custodian.live_buffer import Viewer
 from agent.custodian.page import operations as module
-from agent.custodian.page.access_levels import AccessLevel, Caller
 from agent.custodian.page.operations import GlanceKeys, Login, PageOperations
+from agent.custodian.page.request_guard import AccessLevel, Caller
 from agent.custodian.page.sessions import OWNER_IDLE_S, Session, Sessions, TooManyTriesError
 from agent.errors import OpenError, RequestError, StorageError
 from agent.ipc.control_operations import GetLiveGops

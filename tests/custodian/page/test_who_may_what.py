@@ -13,9 +13,9 @@ from starlette.routing import Route
 
 from agent.clients.owner.keys import OwnerKeys
 from agent.custodian.page import operations
-from agent.custodian.page.access_levels import AccessLevel, Caller, GuardedRoute, require_access_levels
 from agent.custodian.page.app import build, routes
 from agent.custodian.page.operations import Login
+from agent.custodian.page.request_guard import AccessLevel, Caller, GuardedRoute, require_access_levels
 from agent.errors import InternalError
 from agent.ipc.control_operations import CONTROL, OPERATIONS, PAGE
 from agent.wire import envelope, strictjson

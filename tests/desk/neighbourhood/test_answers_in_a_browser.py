@@ -19,8 +19,7 @@ from agent.core.media import Gop
 from agent.wire import base64
 from agent.wire.disclosures import ContactCard, DisclosureManifest, LedgerProof, PartKind, SecondSignature
 from agent.wire.envelope import pae, sign_hybrid
-from agent.wire.identities import private_key_from_seed
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed
 from agent.wire.statements import Approval, ClipClaim, Enrolment
 from agent.wire.time_proofs import TimeProof
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, ROOT_ID, filmed, gops, question, requester

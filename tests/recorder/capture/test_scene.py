@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.core.timebase import NS_PER_MS, NS_PER_S
-from agent.recorder.capture.camera_scripted import TWO_VISITS
-from agent.recorder.capture.scene import PorchScene, Visit
+from agent.recorder.capture.camera_scripted import TWO_VISITS, PorchScene, Visit
 
 VISIT = Visit(from_s=1.0, walk_s=2.0, stand_s=1.5)
 

@@ -23,8 +23,7 @@ from agent.clients.owner.segment_sources import EVERYTHING_MS, DeviceVault, Foot
 from agent.clients.owner.sync import sync
 from agent.errors import ConfigurationError
 from agent.ipc.control_client import DeviceLink
-from agent.wire.identities import PublicKey, parse_public_key
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.identities import MldsaPublicKey, PublicKey, parse_public_key
 
 __all__ = ["chosen_clips", "open_footage", "source_of"]
 

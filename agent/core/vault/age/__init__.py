@@ -44,7 +44,7 @@ Payload     nonce ‖ chunk 0 ‖ chunk 1 ‖ …, key = HKDF(file key, salt = n
             without associated data: 65552 bytes, the last one 16 more than its plaintext.
 
 Sizes       A hybrid stanza is 1557 bytes, an X25519 stanza 98, version and MAC lines 70.  A payload of n bytes is
-            16 + n + 16 · max(1, ⌈n / 65536⌉): `stream.sealed_bytes`.
+            16 + n + 16 · max(1, ⌈n / 65536⌉): `sealing.sealed_bytes`.
 
 Armor       strict PEM (RFC 7468, figure 3), label AGE ENCRYPTED FILE, for files that travel as text.
 
@@ -52,7 +52,7 @@ Doorward's rules beyond the format: a writer never mixes hybrid recipients with 
 weakest stanza (readers still accept a mix).  An AEAD call takes at most one chunk of 64 KiB, because it holds the
 interpreter's lock.  If a file was cut off, only `opening.VerifiedPrefix` opens it, up to its last whole chunk.
 
-Read in this order: `stanza`, `header`, `recipients`, `stream`, `sealing`; then `opening`, which a device cannot import.
+Read in this order: `header`, `recipients`, `sealing`; then `opening`, which a device cannot import.
 This module has no imports, so that importing one half never brings in the other.
 
 Vectors: the 143 of c2sp.org/CCTV/age, and Doorward's in tests/vectors (segment_x25519, segment_hybrid).

@@ -1,26 +1,120 @@
 """The header of an age file: the version line, one stanza per recipient, and a MAC under the file key.
 
-The parser accepts exactly the bytes that the serialiser writes: for every accepted header, `serialise()` returns the
-same bytes. Only a holder of the file key can make a valid MAC. `opening` checks it.
+    age-encryption.org/v1
+    -> KIND ARGUMENT …
+    BASE64 in lines of 64 columns, ended by a shorter line, which may be empty
+    --- BASE64 of the MAC
 
-Source: c2sp.org/age, "Header".
+The parser accepts exactly the bytes that the serialiser writes: for every accepted header, `serialise()` returns the
+same bytes. Lines, spaces and base64 have one form each. With a lenient decoder, any attacker could rewrite a header
+into other bytes that mean the same. A hash of the header, which an owner's approval signs, would then name one of many
+equal files. For example, the base64 text `Zh` is refused, because `Zg` is the text of the same byte.
+
+A reader skips kinds of stanzas that it does not know. This module therefore checks the shape of a stanza, and the
+identity that claims the stanza checks its meaning. Only a holder of the file key can make a valid MAC. `opening` checks
+it.
+
+Source: c2sp.org/age, "Conventions", "Header" and "Recipient stanza"; RFC 4648, sections 3.5 and 4; RFC 5869.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from agent.core.vault.age.canonical import from_base64, to_base64
-from agent.core.vault.age.derivation import hkdf
-from agent.core.vault.age.stanza import Stanza, parse_stanzas
 from agent.errors import FormatError
 
-__all__ = ["LONGEST_HEADER_BYTES", "Header", "header_mac", "parse_header", "read_header", "split"]
+__all__ = [
+    "LONGEST_HEADER_BYTES",
+    "Header",
+    "Stanza",
+    "from_base64",
+    "header_mac",
+    "hkdf",
+    "parse_header",
+    "parse_stanzas",
+    "read_header",
+    "split",
+    "to_base64",
+]
+
+
+def to_base64(data: bytes) -> str:
+    """Returns `data` as unpadded standard base64 on one line."""
+    return base64.b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def from_base64(text: str) -> bytes:
+    """Returns the bytes of one canonical, unpadded base64 text. Raises `FormatError` for any other spelling of them."""
+    try:
+        data = binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
+    except ValueError as error:
+        raise FormatError("A base64 text in the age header is malformed.") from error
+    # Catches padding that was already there, and unused low bits other than zero.
+    if to_base64(data) != text:
+        raise FormatError("A base64 text in the age header is not in its canonical form.")
+    return data
+
+
+def hkdf(secret: bytes, *, salt: bytes, info: bytes) -> bytes:
+    """Returns 32 bytes of key for the purpose that `info` names."""
+    return HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(secret)
+
+
+_COLUMNS = 64
+_ARGUMENT = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Stanza:
+    """One stanza. `kind` and `arguments` must be non-empty printable ASCII, spaces excluded. Raises `FormatError`."""
+
+    kind: str
+    arguments: tuple[str, ...]
+    body: bytes
+
+    def __post_init__(self) -> None:
+        if not all(_ARGUMENT.fullmatch(word) for word in (self.kind, *self.arguments)):
+            raise FormatError("An age stanza has an empty argument or one with unprintable characters.")
+
+    def serialise(self) -> str:
+        """Returns the stanza's lines. Every line, including the last, ends with a line feed."""
+        encoded = to_base64(self.body)
+        # Goes one step past the end: a body that fills its last line still needs the empty line that ends a stanza.
+        lines = [encoded[i : i + _COLUMNS] for i in range(0, len(encoded) + 1, _COLUMNS)]
+        return "\n".join((" ".join(("->", self.kind, *self.arguments)), *lines, ""))
+
+
+def parse_stanzas(lines: Iterable[str]) -> Iterator[Stanza]:
+    """Yields the stanzas made of exactly these `lines` (without line feeds). Raises `FormatError` at the first bad
+    one."""
+    rest = iter(lines)
+    for line in rest:
+        mark, *words = line.split(" ")
+        if mark != "->" or not words:
+            raise FormatError("An age header has a line that belongs to no stanza.")
+        kind, *arguments = words
+        yield Stanza(kind, tuple(arguments), _body(rest))
+
+
+def _body(rest: Iterator[str]) -> bytes:
+    encoded: list[str] = []
+    for line in rest:
+        encoded.append(line)
+        if len(line) < _COLUMNS:
+            return from_base64("".join(encoded))
+        if len(line) > _COLUMNS:
+            raise FormatError("An age stanza has a line of more than 64 columns.")
+    raise FormatError("An age stanza is not ended by a short line.")
+
 
 LONGEST_HEADER_BYTES = 64 * 1024
 """Room for 40 hybrid recipients. The bound limits the memory for a file that lacks a MAC line."""

@@ -1,5 +1,14 @@
 """Writer of age files: a header that wraps the file key for every recipient, and a payload sealed as it grows.
 
+The payload is a nonce, then chunks of 64 KiB. Each chunk is sealed separately and bound to its place:
+
+    payload key   = HKDF-SHA-256(file key, salt = 16-byte nonce, info = "payload")
+    sealed chunk  = ChaCha20-Poly1305(payload key, chunk nonce, chunk, no associated data)
+    chunk nonce   = 11 bytes big-endian counter from 0 ‖ 0x01 for the last chunk, 0x00 for the others
+
+The counter prevents an attacker from swapping, dropping or repeating chunks. The last byte prevents cutting a file at
+the border of a chunk. The last chunk is empty only if the whole payload is, so a plaintext has one length on disk.
+
 - Keys and nonces are arguments. A file key and a nonce belong to one file. Two plaintexts under the same pair give both
   away, because each chunk's ChaCha20 key stream is then used twice.
 - A hybrid recipient is never mixed with an X25519 one: the file would be as weak as its weakest stanza, unknown to its
@@ -7,7 +16,8 @@
 - A flush is impossible. A chunk is sealed when it is full *and* a further byte has come, because the last chunk is
   sealed differently. Up to 64 KiB of plaintext therefore wait in memory, and a power cut loses them.
 
-Source: c2sp.org/age.
+Source: c2sp.org/age, "Payload"; Hoang, Reyhanitabar, Rogaway and Vizár, "Online Authenticated-Encryption and its
+Nonce-Reuse Misuse-Resistance" (STREAM).
 """
 
 from __future__ import annotations
@@ -16,14 +26,45 @@ from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from agent.core.vault.age.header import Header, header_mac
-from agent.core.vault.age.recipients import Recipient
-from agent.core.vault.age.stanza import Stanza
-from agent.core.vault.age.stream import CHUNK_BYTES, NONCE_BYTES, chunk_nonce, payload_key
-from agent.core.vault.age.wrapping import FILE_KEY_BYTES, HYBRID_KIND, SCRYPT_KIND
+from agent.core.vault.age.header import Header, Stanza, header_mac, hkdf
+from agent.core.vault.age.recipients import FILE_KEY_BYTES, HYBRID_KIND, SCRYPT_KIND, Recipient
 from agent.errors import ConfigurationError, InternalError
 
-__all__ = ["Sealer", "make_header", "seal_bytes"]
+__all__ = [
+    "CHUNK_BYTES",
+    "NONCE_BYTES",
+    "SEALED_CHUNK_BYTES",
+    "TAG_BYTES",
+    "Sealer",
+    "chunk_nonce",
+    "make_header",
+    "payload_key",
+    "seal_bytes",
+    "sealed_bytes",
+]
+
+NONCE_BYTES = 16
+CHUNK_BYTES = 64 * 1024
+"""Also the longest AEAD call: a call holds the interpreter's lock from start to end, some 25 µs for this size."""
+TAG_BYTES = 16
+SEALED_CHUNK_BYTES = CHUNK_BYTES + TAG_BYTES
+
+
+def payload_key(file_key: bytes, nonce: bytes) -> bytes:
+    """Returns the 32-byte key of one payload."""
+    return hkdf(file_key, salt=nonce, info=b"payload")
+
+
+def chunk_nonce(counter: int, *, last: bool) -> bytes:
+    """Returns the 12-byte nonce of chunk number `counter`, counted from 0."""
+    return counter.to_bytes(11) + (b"\x01" if last else b"\x00")
+
+
+def sealed_bytes(plaintext_bytes: int) -> int:
+    """Returns the length of the payload (nonce, chunks, tags) of a plaintext of that length."""
+    # An empty plaintext also has a chunk, which is the last one.
+    chunks = max(1, -(-plaintext_bytes // CHUNK_BYTES))
+    return NONCE_BYTES + plaintext_bytes + chunks * TAG_BYTES
 
 
 def make_header(file_key: bytes, recipients: Sequence[Recipient], *, remarks: Sequence[Stanza] = ()) -> bytes:

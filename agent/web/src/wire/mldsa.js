@@ -1,4 +1,4 @@
-// Envelopes with a second signature by ML-DSA-44 (agent/wire/mldsa.py; FIPS 204).
+// Envelopes with a second signature by ML-DSA-44 (agent/wire/identities.py; FIPS 204).
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { ml_dsa44 } from "@noble/post-quantum/ml-dsa.js";
@@ -63,7 +63,7 @@ export async function requireBoth(claimed, key, second) {
 }
 
 /**
- * The second key of the owner with the approval key of `seed` (agent/wire/mldsa.py, `approval_mldsa_key`).
+ * The second key of the owner with the approval key of `seed` (agent/wire/identities.py, `approval_mldsa_key`).
  *
  * @param {Uint8Array} seed
  */

@@ -8,11 +8,10 @@ import pytest
 
 from agent.clients.opening import X25519Identity
 from agent.clients.opening.armor import armor
-from agent.core.vault.age import bech32
-from agent.core.vault.age.header import LONGEST_HEADER_BYTES, parse_header, split
+from agent.core.vault.age import recipients
+from agent.core.vault.age.header import LONGEST_HEADER_BYTES, Stanza, parse_header, parse_stanzas, split
+from agent.core.vault.age.recipients import scrypt_wrap_key
 from agent.core.vault.age.sealing import Sealer, seal_bytes
-from agent.core.vault.age.stanza import Stanza, parse_stanzas
-from agent.core.vault.age.wrapping import scrypt_wrap_key
 from agent.errors import FormatError, InternalError
 
 SEALED = seal_bytes(b"content", [X25519Identity(b"x" * 32).recipient()], file_key=b"k" * 16, nonce=b"n" * 16)
@@ -84,7 +83,7 @@ def test_a_passphrase_outside_utf_8_is_used_as_its_bytes() -> None:
 
 def with_checksum(prefix: str, symbols: list[int]) -> str:
     """A Bech32 text of any symbols, also of those that hold no whole bytes."""
-    checksum = bech32._polymod([*bech32._expanded(prefix), *symbols, *[0] * 6]) ^ 1
+    checksum = recipients._polymod([*recipients._expanded(prefix), *symbols, *[0] * 6]) ^ 1
     ending = [checksum >> 5 * (5 - number) & 31 for number in range(6)]
     return f"{prefix}1" + "".join("qpzry9x8gf2tvdw0s3jn54khce6mua7l"[each] for each in (*symbols, *ending))
 
@@ -92,8 +91,8 @@ def with_checksum(prefix: str, symbols: list[int]) -> str:
 @pytest.mark.parametrize("prefix", ["age", "!", "~", "!~1"])
 @pytest.mark.parametrize("data", [b"", bytes(5), b"\0\0\0\0\x17", b"\xff" * 33, b"\0"])
 def test_a_text_of_any_prefix_and_of_bytes_with_any_end_is_read_as_it_was_written(prefix: str, data: bytes) -> None:
-    text = bech32.encode(prefix, data)
-    assert bech32.decode(text) == (prefix, data)
+    text = recipients.bech32_encode(prefix, data)
+    assert recipients.bech32_decode(text) == (prefix, data)
     bits = "".join(f"{byte:08b}" for byte in data)
     assert text == with_checksum(prefix, [int(bits[at : at + 5].ljust(5, "0"), 2) for at in range(0, len(bits), 5)])
 
@@ -101,5 +100,5 @@ def test_a_text_of_any_prefix_and_of_bytes_with_any_end_is_read_as_it_was_writte
 @pytest.mark.parametrize("symbols", [[0], [1], [0, 1], [0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0, 1], [0] * 6])
 def test_a_text_with_spare_bits_is_not_canonical(symbols: list[int]) -> None:
     with pytest.raises(FormatError) as refused:
-        bech32.decode(with_checksum("age", symbols))
+        recipients.bech32_decode(with_checksum("age", symbols))
     assert str(refused.value) == "A key's text is not in its canonical form."

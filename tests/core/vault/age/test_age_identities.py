@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.clients.opening import HybridIdentity, PassphraseIdentity, X25519Identity, open_bytes
-from agent.core.vault.age import wrapping
+from agent.core.vault.age import recipients
 from agent.core.vault.age.recipients import PassphraseRecipient
 from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import FormatError, InternalError, OpenError
@@ -34,7 +34,7 @@ def test_a_machine_that_lacks_the_memory_says_so(monkeypatch: pytest.MonkeyPatch
         raise MemoryError
 
     data = sealed(2)
-    monkeypatch.setattr(wrapping, "scrypt_wrap_key", too_much)
+    monkeypatch.setattr(recipients, "scrypt_wrap_key", too_much)
     with pytest.raises(FormatError, match="not enough memory for the work factor"):
         open_bytes(data, [PassphraseIdentity("a word")])
 

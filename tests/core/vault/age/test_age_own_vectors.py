@@ -17,11 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from agent.clients.opening import open_bytes, open_file_key, parse_identity
-from agent.core.vault.age.canonical import from_base64
-from agent.core.vault.age.header import parse_header
+from agent.core.vault.age.header import Stanza, from_base64, parse_header
 from agent.core.vault.age.recipients import X25519Recipient
 from agent.core.vault.age.sealing import seal_bytes
-from agent.core.vault.age.stanza import Stanza
 
 VECTORS = Path(__file__).resolve().parents[3] / "vectors"
 PLAINTEXT = bytes(i % 251 for i in range(65537))

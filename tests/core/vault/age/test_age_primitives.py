@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from agent.clients.opening.identities import _shared_secret
-from agent.core.vault.age.derivation import hkdf
+from agent.core.vault.age.header import hkdf
 from agent.core.vault.age.recipients import X25519Recipient
 from agent.errors import FormatError
 from tests import public_vectors

@@ -22,8 +22,15 @@ from agent.clients.opening import (
 )
 from agent.core.vault.age.header import parse_header, split
 from agent.core.vault.age.recipients import PassphraseRecipient
-from agent.core.vault.age.sealing import Sealer, make_header, seal_bytes
-from agent.core.vault.age.stream import CHUNK_BYTES, NONCE_BYTES, SEALED_CHUNK_BYTES, sealed_bytes
+from agent.core.vault.age.sealing import (
+    CHUNK_BYTES,
+    NONCE_BYTES,
+    SEALED_CHUNK_BYTES,
+    Sealer,
+    make_header,
+    seal_bytes,
+    sealed_bytes,
+)
 from agent.errors import ConfigurationError, InternalError, OpenError
 
 FILE_KEY = bytes(range(16))

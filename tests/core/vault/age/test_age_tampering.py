@@ -19,8 +19,7 @@ from agent.clients.opening import (
 )
 from agent.clients.opening.armor import dearmor
 from agent.core.vault.age.header import LONGEST_HEADER_BYTES, Header, header_mac, parse_header, read_header, split
-from agent.core.vault.age.sealing import seal_bytes
-from agent.core.vault.age.stream import CHUNK_BYTES, NONCE_BYTES, SEALED_CHUNK_BYTES
+from agent.core.vault.age.sealing import CHUNK_BYTES, NONCE_BYTES, SEALED_CHUNK_BYTES, seal_bytes
 from agent.errors import FormatError, OpenError
 from tests.damage import with_another_end
 
