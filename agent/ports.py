@@ -42,8 +42,8 @@ if TYPE_CHECKING:  # a role loads only what it uses: the uplink runs without arr
     )
     from agent.core.timebase import BootNs, ClockReading
     from agent.core.vault.entries import NumberedClockSync, Totals, VaultEntry
+    from agent.core.vault.fields import SegmentId, VaultFile
     from agent.core.vault.manifest import ChainHead, RawLine
-    from agent.core.vault.names import SegmentId, VaultFile
     from agent.ipc.protocol import LinkFrame
     from agent.wire.disclosures import Receipt
     from agent.wire.statements import Scope

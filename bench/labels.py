@@ -104,7 +104,7 @@ def coloured_copy() -> Callable[[np.ndarray], object]:
     """The camera's share of an inference: a coloured copy of a frame of 1280 × 720."""
     import av
 
-    from agent.recorder.capture.encoding import coloured
+    from agent.recorder.capture.delivery import coloured
 
     frame = av.VideoFrame.from_ndarray(np.zeros((1080, 1280), np.uint8), format="yuv420p")
     return lambda _picture: coloured(frame)
@@ -290,7 +290,7 @@ def _played(path: Path) -> Iterator[tuple[LumaFrame, MotionSample]]:
     """The first 30 s of a film through the motion detector, without the cost of encoding it."""
     from agent.recorder import motion_kernel
     from agent.recorder.capture.camera_file import _Footage, _opened, _probe
-    from agent.recorder.capture.encoding import coloured, describe
+    from agent.recorder.capture.delivery import coloured, describe
 
     times, container = _probe(path), _opened(path)
     stream = container.streams.video[0]

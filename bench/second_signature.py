@@ -23,6 +23,7 @@ from agent.core.ledger.checkpoint import open_checkpoint, open_desk_checkpoint, 
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.timebase import ClockQuality
 from agent.core.vault.excerpt import Cover, ExcerptBuilder, covers_of, read_excerpt
+from agent.core.vault.fields import Stamp, TimeSpan, segment_id
 from agent.core.vault.hash_chain import FIRST
 from agent.core.vault.manifest import (
     ChainHead,
@@ -34,10 +35,8 @@ from agent.core.vault.manifest import (
     split_lines,
     verify_chain,
 )
-from agent.core.vault.names import segment_id
 from agent.core.vault.records import BootRecord, CoverageRecord, Record, SealedFile, SegmentRecord
-from agent.core.vault.spans import Stamp, TimeSpan
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.envelope import HybridKey
 from agent.wire.identities import MLDSA_KEY_CHARACTERS, MldsaPublicKey, PublicKey, private_key_from_seed, public_key_of
@@ -106,7 +105,7 @@ def main() -> int:
     print("Part 0 of an answer (Ed25519 alone / both):")
     print(f"{'segments':>9}{'bytes':>12}{'added':>7}{'share':>8}{'sign ms':>16}{'read ms':>16}")
     for segments in SEGMENTS:
-        payload = base64.encode(os.urandom((OTHERS_BYTES + SEGMENT_BYTES * segments) * 3 // 4)).encode()
+        payload = strictjson.encode_base64(os.urandom((OTHERS_BYTES + SEGMENT_BYTES * segments) * 3 // 4)).encode()
         alone = envelope.sign(KIND, payload, key)
         both = envelope.sign_hybrid(KIND, payload + b"x" * 1_770, key, mldsa)  # with the key in the payload
         sign = spent_ms(
@@ -255,7 +254,7 @@ def measure_excerpts(key: Ed25519PrivateKey, second: MLDSA44PrivateKey) -> None:
 
         assert Cover.NONE not in look().values()
         (looking,) = spent_ms(look, rounds=5)
-        words = len(base64.encode(b'"covered",' * len(some)))
+        words = len(strictjson.encode_base64(b'"covered",' * len(some)))
         print(f"{name:>22}{alone:9}{both:9}{making:9.1f}{reading:11.1f}{words:8}{looking:9.1f}")
 
 

@@ -34,8 +34,8 @@ from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.core.vault import manifest
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.core.vault.entries import VaultEntry
+from agent.core.vault.fields import segment_id
 from agent.core.vault.manifest import ChainHead, SecondSigner
-from agent.core.vault.names import segment_id
 from agent.platform.disk import RealDisk
 from agent.recorder.vault import SealingContext, Vault
 from agent.vault.index_sqlite import SqliteIndex

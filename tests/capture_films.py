@@ -23,7 +23,7 @@ from agent.media.capture_signature import CaptureReport, Verifies, verify_captur
 from agent.media.fmp4 import FragmentedMp4Writer, film_units
 from agent.media.onvif_sei import is_certificate_sei, is_media_sei
 from agent.recorder.capture_signing import CaptureSigner
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.capture_certificate import capture_verifier, root_certificate
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.cameras import FIRST_NS, assembled, filmed_by_camera
@@ -64,7 +64,7 @@ class SignedFilm:
 def packets_of(codec: VideoCodec, b_frames: int = 0) -> tuple[StreamDescription, tuple[Gop, ...]]:
     """Six GOPs of a third of a second, five pictures each. `b_frames`: 0 or 2."""
     rows = json.loads((VECTORS / f"{_name(codec, b_frames)}.json").read_text(encoding="ascii"))
-    packets = [EncodedPacket(base64.decode(data), keyframe, BootNs(ns)) for keyframe, ns, data in rows]
+    packets = [EncodedPacket(strictjson.decode_base64(data), keyframe, BootNs(ns)) for keyframe, ns, data in rows]
     return StreamDescription(*SIZE_PX, 15.0, *SIZE_PX, True, codec=codec), tuple(
         assembled(packets, GopAssembler(NS_PER_S // 15))
     )
@@ -138,7 +138,7 @@ def main() -> None:
             name = _name(codec, b_frames)
             if not (VECTORS / f"{name}.json").exists():
                 _, packets = filmed_by_camera(codec, frames=30, gop=5, b_frames=b_frames, size_px=SIZE_PX)
-                rows = [(each.keyframe, each.sensor_ns, base64.encode(each.data)) for each in packets]
+                rows = [(each.keyframe, each.sensor_ns, strictjson.encode_base64(each.data)) for each in packets]
                 (VECTORS / f"{name}.json").write_text(json.dumps(rows) + "\n", encoding="ascii")
             for number, segment in enumerate(signed_film(codec, b_frames=b_frames).segments):
                 (VECTORS / f"{name}-{number}.mp4").write_bytes(segment)

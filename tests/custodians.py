@@ -29,11 +29,10 @@ from agent.core.vault.coverage import CoverageSpan
 from agent.core.vault.coverage import CoverageState as Word
 from agent.core.vault.entries import Totals, VaultEntry, entry_of
 from agent.core.vault.excerpt import Cover
+from agent.core.vault.fields import TimeSpan, segment_id
 from agent.core.vault.hash_chain import FIRST, chain_hash
 from agent.core.vault.manifest import ChainHead, SignedRecord, sign_record
-from agent.core.vault.names import segment_id
 from agent.core.vault.records import PosterRecord, SealedFile, SegmentRecord
-from agent.core.vault.spans import TimeSpan
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.custodian import Custodian
 from agent.custodian.inbox import InboxSettings
@@ -41,7 +40,7 @@ from agent.custodian.journal_sqlite import SqliteJournal
 from agent.custodian.releases import RequestStatus
 from agent.custodian.state import CustodianDeps
 from agent.errors import StorageError
-from agent.wire import base64, disclosures, envelope, strictjson
+from agent.wire import disclosures, envelope, strictjson
 from agent.wire.fields import Kind
 from agent.wire.identities import MldsaPublicKey, PublicKey, private_key_from_seed, public_key_of
 from agent.wire.limits import RequestLimits
@@ -458,7 +457,7 @@ class Door:
 
 def opened(text: str) -> bytes:
     """Opens a sealed text of the control socket, as its owner does."""
-    return open_bytes(base64.decode(text), [OWNER_IDENTITY])
+    return open_bytes(strictjson.decode_base64(text), [OWNER_IDENTITY])
 
 
 def stated() -> dict[str, Any]:

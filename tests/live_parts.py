@@ -11,7 +11,7 @@ from agent.core.sframe import FrameKey
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import DoorwardError
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 
 __all__ = ["frame_of", "key_file", "opened_by", "part_of"]
 
@@ -19,7 +19,7 @@ _KEY = bytes(range(32))
 
 
 def key_file(recipients: Sequence[Recipient], *, key: bytes = _KEY, kid: int = 1) -> bytes:
-    said = strictjson.encode(LiveKey(v=1, kid=kid, key=base64.encode(key)))
+    said = strictjson.encode(LiveKey(v=1, kid=kid, key=strictjson.encode_base64(key)))
     return seal_bytes(said, recipients, file_key=bytes(16), nonce=bytes(16))
 
 

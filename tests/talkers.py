@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.core.talk.offers import TalkSecret
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 
 RATE_HZ = 48_000
 MULAW_HZ = 16_000
@@ -46,7 +46,7 @@ class FrameWriter:
 def writer_of(sealed: bytes, identity: HybridIdentity) -> tuple[TalkSecret, FrameWriter]:
     """The secret of an offer, and the writer of its frames."""
     secret = strictjson.decode(open_bytes(sealed, [identity]), TalkSecret)
-    return secret, FrameWriter(base64.decode(secret.key), bytes.fromhex(secret.session))
+    return secret, FrameWriter(strictjson.decode_base64(secret.key), bytes.fromhex(secret.session))
 
 
 def opus_tone(pitch_hz: float, seconds: float, level: float = 8000.0) -> list[bytes]:

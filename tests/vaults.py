@@ -15,8 +15,8 @@ from agent.core.device_secret import DeviceSecret
 from agent.core.retention import RetentionLimits
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs, seconds
 from agent.core.vault.chapters import ChapterLimits
+from agent.core.vault.fields import segment_id
 from agent.core.vault.manifest import SecondSigner
-from agent.core.vault.names import segment_id
 from agent.ports import Disk, Index
 from agent.recorder.vault import SealingContext, Vault
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore

@@ -13,11 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from agent.core.vault.digest import digest
 from agent.core.vault.excerpt import Cover, read_excerpt
+from agent.core.vault.fields import FileKind, VaultFile
 from agent.core.vault.manifest import split_lines
-from agent.core.vault.names import FileKind, VaultFile
-from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord
+from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord, digest
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.wire.identities import MldsaPublicKey, PublicKey, parse_public_key

@@ -33,7 +33,7 @@ from agent.errors import ConfigurationError, FormatError
 from agent.ports import CameraEnd
 from agent.recorder import motion_kernel
 from agent.recorder.capture.camera_file import FileCamera
-from agent.recorder.capture.encoding import EncodingSettings
+from agent.recorder.capture.delivery import EncodingSettings
 from agent.recorder.detector_opencv import MODELS, open_detector
 from agent.recorder.translation import zone_map
 

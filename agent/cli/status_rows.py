@@ -8,7 +8,7 @@ import click
 
 from agent.cli.language import counted, in_words, measured
 from agent.cli.words import duration
-from agent.wire.text import clean
+from agent.wire.fields import clean_text
 
 __all__ = ["show_rows", "status_rows"]
 
@@ -76,7 +76,7 @@ def _program_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
     if not program:
         return []
     words = in_words(f"{counted(program['changed'], 'file')} changed since the installation")
-    names = ", ".join(clean(name) for name in program["files"][:5])
+    names = ", ".join(clean_text(name) for name in program["files"][:5])
     return [("program", f"{click.style(words, fg='red')}: {names}" if names else click.style(words, fg="red"))]
 
 

@@ -24,7 +24,7 @@ from agent.core.networks import dns_label, is_local
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import FormatError
 from agent.wire.fields import ZoneKind
-from agent.wire.prepared import prepare
+from agent.wire.strictjson import prepare
 from agent.wire.trust_keys import parse_trust_key
 from agent.wire.witness_keys import parse_witness
 from firmware_bridge.boards import MOST_PX_PER_S, BoardName, board_named

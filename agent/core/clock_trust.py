@@ -1,29 +1,62 @@
-"""Decides how far the wall clock is trusted to destroy something: to expire, revoke or evict by age.
+"""Decides how far a reading of the wall clock is believed: within a boot (`ClockJudge`) and over boots (`ClockTrust`).
 
-A time server that lies for 30 seconds must cost no footage. The device therefore keeps a belief about the time. The
-boot clock carries the belief on. A reading that agrees with the belief is trusted. A reading that jumps is a claim: it
-becomes the belief after it has stood for an eighth of the jump, in running time, and for three days at most.
+**Within a boot**, to date footage. If a set clock jumps, one of its two readings was wrong.
+
+- A reading of better quality is always believed: a clock that is being set looks like this.
+- Two readings of the same quality must agree with the boot clock between them, to `JUMP_NS`. A reading that disagrees
+  counts as unknown. So do all later ones, until the clock is back or the device starts again.
+
+For example, a time server that lies by ten years ages no footage, and makes no match certain.
+
+**Over boots**, to destroy something: to expire, revoke or evict by age. A time server that lies for 30 seconds must
+cost no footage. The device therefore keeps a belief about the time. The boot clock carries the belief on. A reading
+that agrees with the belief is trusted. A reading that jumps is a claim: it becomes the belief after it has stood for an
+eighth of the jump, in running time, and for three days at most.
 
 - For example, a power cut of 8 hours is confirmed after one hour. A month in a drawer, or a clock set to 2100, is
   confirmed after three days.
 - An owner's signed statement that was made at the claimed time confirms a jump forward at once.
 - Until then the clock counts as unknown: expiry, revocation and eviction by age wait.
 
-Source: docs/security/limits.md, "The clock"; docs/decisions/0025.
+Source: FORMAT.md, invariant 8; docs/security/limits.md, "The clock"; docs/decisions/0025.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Final, Self
 
 import msgspec
 
-from agent.core.timebase import ClockQuality, ClockReading
-from agent.core.vault.clock_judge import JUMP_NS
-from agent.core.vault.spans import BootId, Size
+from agent.core.timebase import NS_PER_S, ClockQuality, ClockReading
+from agent.core.vault.fields import RANK, BootId, Size
 from agent.wire import strictjson
 
-__all__ = ["LONGEST_WAIT_US", "ClockTrust", "wait_us"]
+__all__ = ["JUMP_NS", "LONGEST_WAIT_US", "ClockJudge", "ClockTrust", "wait_us"]
+
+JUMP_NS: Final = 120 * NS_PER_S
+"""More than any slewing and any leap second."""
+
+
+class ClockJudge:
+    """Judges the readings of one boot, in the order they are made."""
+
+    def __init__(self) -> None:
+        self._offset_ns = 0
+        self._quality = ClockQuality.UNKNOWN
+
+    def judge(self, read: ClockReading) -> ClockReading:
+        """Returns `read`, with its quality lowered to unknown if it contradicts the earlier readings."""
+        if read.quality is ClockQuality.UNKNOWN:
+            return read
+        offset_ns = read.utc_ns - read.boot_ns
+        if RANK.index(read.quality) <= RANK.index(self._quality) and abs(offset_ns - self._offset_ns) > JUMP_NS:
+            return replace(read, quality=ClockQuality.UNKNOWN)
+        # The next reading is compared with this one, and not with the first: slewing adds up over months.
+        self._offset_ns = offset_ns
+        self._quality = max(self._quality, read.quality, key=RANK.index)
+        return read
+
 
 _NS_PER_US: Final = 1000
 _US_PER_MS: Final = 1000

@@ -18,10 +18,10 @@ from typing import Annotated, Final
 
 import msgspec
 
+from agent.core.vault.fields import TimeSpan, bounded
 from agent.core.vault.segment import DeviceId, split_trailing, trailing_box
-from agent.core.vault.spans import TimeSpan, bounded
 from agent.errors import FormatError
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.fields import Version1
 from agent.wire.strictjson import MAX_INTEGER
 
@@ -71,7 +71,7 @@ class LiveKey(strictjson.Message, frozen=True, kw_only=True):
 
     @property
     def base_key(self) -> bytes:
-        key = base64.decode(self.key)
+        key = strictjson.decode_base64(self.key)
         if len(key) != _KEY_BYTES:
             raise FormatError("A media key has 32 bytes.")
         return key

@@ -23,12 +23,11 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from agent.core.clock_trust import JUMP_NS
 from agent.core.timebase import NS_PER_MS, ClockQuality
-from agent.core.vault.clock_judge import JUMP_NS
 from agent.core.vault.entries import Totals, VaultEntry
-from agent.core.vault.names import SegmentId
+from agent.core.vault.fields import SegmentId, Stamp
 from agent.core.vault.records import EvictionReason
-from agent.core.vault.spans import Stamp
 from agent.errors import ConfigurationError
 
 __all__ = [

@@ -16,8 +16,7 @@ from msgspec import Meta
 
 from agent.errors import FormatError
 from agent.wire.fields import HexId, Sha256, UtcMs, Version1
-from agent.wire.prepared import PreparedMeta
-from agent.wire.strictjson import Message, form
+from agent.wire.strictjson import Message, PreparedMeta, form
 
 __all__ = [
     "MAX_PACKAGE_BYTES",

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.errors import FormatError
-from agent.wire.base64 import decode_url, encode_url
+from agent.wire.strictjson import decode_base64url, encode_base64url
 
 __all__ = [
     "PADDED_BYTES",
@@ -70,7 +70,7 @@ def subscription(endpoint: str, p256dh: str, auth: str) -> Subscription:
         raise FormatError("endpoint: an https address is wanted.")
     if any(character <= " " or character == "\x7f" for character in endpoint):
         raise FormatError("endpoint: no address has blanks.")
-    made = Subscription(endpoint, decode_url(p256dh), decode_url(auth))
+    made = Subscription(endpoint, decode_base64url(p256dh), decode_base64url(auth))
     if len(made.auth) != _AUTH_BYTES:
         raise FormatError("auth: 16 bytes are wanted.")
     _key_of(made.point)
@@ -86,7 +86,7 @@ def _is_https(endpoint: str) -> bool:
 def push_address(endpoint: str, p256dh: str, auth: str, key: ec.EllipticCurvePrivateKey) -> str:
     """A channel's address: subscription and VAPID key, as secret as the latter.  Raises `FormatError`."""
     subscription(endpoint, p256dh, auth)
-    secret = encode_url(key.private_numbers().private_value.to_bytes(32, "big"))
+    secret = encode_base64url(key.private_numbers().private_value.to_bytes(32, "big"))
     return SCHEME + json.dumps({"endpoint": endpoint, "p256dh": p256dh, "auth": auth, "vapid": secret})
 
 
@@ -118,8 +118,8 @@ def vapid(endpoint: str, contact: str, expires_s: int, key: ec.EllipticCurvePriv
     signature = key.sign(f"{head}.{claims}".encode(), ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
     r, s = decode_dss_signature(signature)
     # JWS wants r and s of 32 bytes each (RFC 7518, section 3.4), not the DER that the library gives.
-    token = encode_url(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
-    return f"vapid t={head}.{claims}.{token}, k={encode_url(point_of(key))}"
+    token = encode_base64url(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+    return f"vapid t={head}.{claims}.{token}, k={encode_base64url(point_of(key))}"
 
 
 def point_of(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -137,4 +137,4 @@ def _key_of(point: bytes) -> ec.EllipticCurvePublicKey:
 
 
 def _segment(claims: dict[str, object]) -> str:
-    return encode_url(json.dumps(claims, separators=(",", ":")).encode())
+    return encode_base64url(json.dumps(claims, separators=(",", ":")).encode())

@@ -43,7 +43,7 @@ from agent.ipc.control_operations import (
     SubmitStatement,
     read_operation,
 )
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.control import Frame, decode_statement, split_body
 from agent.wire.identities import MldsaPublicKey, PublicKey
 from agent.wire.statements import Scope
@@ -228,7 +228,7 @@ class Control:
         first = self._journal.get(first_approval_of(stored.id))
         receipt, deletion = self._stated_by(stored)
         return {
-            "sealed": base64.encode(stored.sealed),
+            "sealed": strictjson.encode_base64(stored.sealed),
             "payload_sha256": stored.payload_sha256,
             "state": stored.state.value,
             "certain": stored.certain,
@@ -387,4 +387,4 @@ def _ascii(data: bytes | None) -> str | None:
 
 
 def _base64(data: bytes | None) -> str | None:
-    return None if data is None else base64.encode(data)
+    return None if data is None else strictjson.encode_base64(data)

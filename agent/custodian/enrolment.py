@@ -21,7 +21,7 @@ from agent.core.timebase import NS_PER_S
 from agent.core.vault.age.recipients import Recipient, parse_recipient
 from agent.core.vault.age.sealing import make_header, seal_bytes
 from agent.custodian.ledger_writer import Ledger, Transactions
-from agent.custodian.nonces import LIFE_S, Nonces
+from agent.custodian.verified_statements import LIFE_S, Nonces
 from agent.errors import RequestError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Clock, Entropy, Journal

@@ -15,8 +15,8 @@ from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.enrolment import Enrolments, OwnersChanged
 from agent.custodian.holds import SegmentHolds
 from agent.custodian.ledger_writer import Ledger, Transactions
-from agent.custodian.nonces import Nonces
 from agent.custodian.trust_store import TrustManager
+from agent.custodian.verified_statements import Nonces
 from agent.ports import Entropy, Journal, Notifier, Outbox
 from agent.vault.reader import VaultReader
 from agent.wire.identities import MldsaPublicKey, public_key_of

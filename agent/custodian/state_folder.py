@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.core.device_secret import SECRET_BYTES, DeviceSecret
 from agent.errors import ConfigurationError, FormatError, StorageError
 from agent.platform.privileges import as_owner_of, read_regular
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.identities import dump_private_key, load_private_key
 
 __all__ = ["StateFolder"]
@@ -156,14 +156,14 @@ class StateFolder:
 
 
 def _dumped(secret: DeviceSecret) -> str:
-    return f"{_BEGIN}\n{base64.encode(secret.value)}\n{_END}\n"
+    return f"{_BEGIN}\n{strictjson.encode_base64(secret.value)}\n{_END}\n"
 
 
 def _secret_in(text: str) -> DeviceSecret:
     """Raises `FormatError`.  The message never quotes the text."""
     _, begun, rest = text.partition(f"{_BEGIN}\n")
     inside, ended, _ = rest.partition(f"\n{_END}")
-    if not begun or not ended or len(value := base64.decode(inside)) != SECRET_BYTES:
+    if not begun or not ended or len(value := strictjson.decode_base64(inside)) != SECRET_BYTES:
         raise FormatError("its second block, the device's secret, is missing or damaged")
     return DeviceSecret(value)
 

@@ -37,7 +37,7 @@ from agent.custodian.ledger_writer import Ledger
 from agent.errors import DoorwardError, FormatError, RequestError
 from agent.ipc.protocol import BeatAnswer, BeatMessage, OutgoingBeat
 from agent.ports import Clock, Entropy, Journal
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.identities import public_key_of
 from agent.wire.strictjson import Message
 from agent.wire.time_proofs import MAX_STAMP_BYTES, TimeOpening, TimeProof, TimeStamp
@@ -346,4 +346,4 @@ def _stamp(note: bytes, name: str, answer: BeatAnswer | None) -> TimeStamp:
     # Enough to drop answers for another beat. Readers verify the stamp with an ASN.1 parser, which has no place here.
     if hashlib.sha256(note).digest() not in answer.body:
         raise RequestError("Its answer is not for this beat.")
-    return TimeStamp(name=name, response=base64.encode(answer.body))
+    return TimeStamp(name=name, response=strictjson.encode_base64(answer.body))

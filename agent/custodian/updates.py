@@ -37,8 +37,8 @@ from agent.errors import DoorwardError, RequestError
 from agent.platform import files
 from agent.ports import Journal, Notifier
 from agent.wire import strictjson
-from agent.wire.prepared import PreparedMeta
 from agent.wire.statements import UpdateChoice, UpdateReversal, read_statement
+from agent.wire.strictjson import PreparedMeta
 
 __all__ = ["UpdateFiles", "Updates"]
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.core.vault.entries import NumberedClockSync, Totals, VaultEntry
+from agent.core.vault.fields import SegmentId
 from agent.core.vault.manifest import ChainHead
-from agent.core.vault.names import SegmentId
 from agent.ports import Disk, DiskFile, Index, ManifestLog
 from agent.vault.replay import catch_up
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 from agent import errors
 from agent.errors import DoorwardError, NetworkError, RequestError
 from agent.wire.control import FRAME_LIMITS, Frame, FrameLimits
-from agent.wire.prepared import PreparedMeta, prepare
+from agent.wire.strictjson import PreparedMeta, prepare
 
 __all__ = [
     "CONTROL_SOCKET",

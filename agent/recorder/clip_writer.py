@@ -34,7 +34,7 @@ from agent.core.segmenting import (
     SegmentGrows,
 )
 from agent.core.timebase import NS_PER_S, BootNs, seconds
-from agent.core.vault.names import ID_BYTES, SegmentId, segment_id
+from agent.core.vault.fields import ID_BYTES, SegmentId, segment_id
 from agent.core.vault.records import CONTINUOUS
 from agent.errors import DoorwardError, FormatError, StorageError
 from agent.media.poster import poster

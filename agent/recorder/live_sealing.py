@@ -16,7 +16,7 @@ from agent.core.vault.age.recipients import Recipient
 from agent.errors import FormatError
 from agent.ports import Entropy
 from agent.recorder.vault import Vault
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 
 __all__ = ["LiveSealer"]
 
@@ -74,6 +74,6 @@ class LiveSealer:
         viewers = self._viewers
         secret = self._entropy.token(KEY_BYTES)
         self._keys += 1
-        said = strictjson.encode(LiveKey(v=1, kid=self._keys, key=base64.encode(secret)))
+        said = strictjson.encode(LiveKey(v=1, kid=self._keys, key=strictjson.encode_base64(secret)))
         sealed = self._vault.seal_without_storing(said, also=tuple(self._glances.values()))
         return _MediaKey(FrameKey(secret, self._keys), sealed, viewers)

@@ -17,7 +17,7 @@ from agent.core.media import EncodedPacket, Gop, StreamDescription
 from agent.core.segmenting import GopAssembler
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
 from agent.core.vault.age.recipients import parse_recipient
-from agent.core.vault.spans import span_between
+from agent.core.vault.fields import span_between
 from agent.errors import FormatError
 from agent.ipc.protocol import LiveViewers
 from agent.media.fmp4 import FragmentedMp4Writer

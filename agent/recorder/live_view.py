@@ -39,7 +39,7 @@ from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DoorwardError
 from agent.ipc.protocol import LiveViewers
 from agent.ports import Clock
-from agent.recorder.capture.encoding import EncodingSettings, H264Encoder, describe
+from agent.recorder.capture.delivery import EncodingSettings, H264Encoder, describe
 from agent.recorder.live_stream import LiveEar, LiveStream, LiveViewSink
 from agent.recorder.vault import Vault
 

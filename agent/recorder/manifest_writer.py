@@ -21,6 +21,7 @@ import structlog
 from agent.core.ledger import merkle
 from agent.core.vault.chapters import ChapterLimits, chapters_to_delete
 from agent.core.vault.entries import NumberedClockSync, VaultEntry, entry_of
+from agent.core.vault.fields import SegmentId, Stamp
 from agent.core.vault.hash_chain import FIRST, chain_hash
 from agent.core.vault.manifest import (
     ChainHead,
@@ -33,10 +34,8 @@ from agent.core.vault.manifest import (
     chapter_start,
     loose_payload,
 )
-from agent.core.vault.names import SegmentId
 from agent.core.vault.records import Carried, Chapter, ClockSync, Record, RecoveredRecord, SegmentRecord
 from agent.core.vault.segment import DeviceId
-from agent.core.vault.spans import Stamp
 from agent.errors import StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
 

@@ -23,7 +23,7 @@ import structlog
 from agent.core.media import Gop, StreamDescription
 from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import BootNs, ClockReading
-from agent.core.vault.names import SegmentId
+from agent.core.vault.fields import SegmentId
 from agent.core.vault.records import GapReason
 from agent.errors import DoorwardError, FormatError, StorageError
 from agent.media.capture_signature import SigningChain

@@ -18,12 +18,10 @@ from agent.core.timebase import ClockReading, seconds
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import Sealer
 from agent.core.vault.commitment import key_commitment
-from agent.core.vault.digest import FileDigest
+from agent.core.vault.fields import FileKind, TimeSpan, VaultFile, span_between
 from agent.core.vault.manifest import SecondSigner, Signer
-from agent.core.vault.names import FileKind, VaultFile
-from agent.core.vault.records import PosterRecord, SealedFile, SegmentRecord, SoundGapReason, SoundRecord
+from agent.core.vault.records import FileDigest, PosterRecord, SealedFile, SegmentRecord, SoundGapReason, SoundRecord
 from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
-from agent.core.vault.spans import TimeSpan, span_between
 from agent.errors import DoorwardError, InternalError, StorageError
 from agent.ports import Clock, Entropy, SegmentFile, SegmentStore
 

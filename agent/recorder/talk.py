@@ -45,7 +45,7 @@ from agent.recorder.playback.sounds import (
     reply,
     scaled,
 )
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 
 __all__ = ["SpeakerSettings", "TalkService", "TalkSource"]
 
@@ -220,7 +220,7 @@ class TalkService(ThreadOwned):
         secret = TalkSecret(
             v=1,
             session=name.hex(),
-            key=base64.encode(key),
+            key=strictjson.encode_base64(key),
             volume=self._settings.volume,
             replies=names_in(self._settings.replies),
         )

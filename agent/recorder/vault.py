@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
+from agent.core.clock_trust import ClockJudge
 from agent.core.retention import (
     DiskGrowth,
     DiskUsage,
@@ -26,10 +27,9 @@ from agent.core.timebase import BootNs, ClockQuality, ClockReading, seconds
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import Sealer
 from agent.core.vault.chapters import ChapterLimits, chapter_limits
-from agent.core.vault.clock_judge import ClockJudge
 from agent.core.vault.entries import Totals, VaultEntry
+from agent.core.vault.fields import ID_BYTES, RANK, SegmentId, TimeSpan, segment_id, span_between, stamp
 from agent.core.vault.manifest import chapter_of, chapter_start
-from agent.core.vault.names import ID_BYTES, SegmentId, segment_id
 from agent.core.vault.records import (
     MOST_EVICTED,
     ClockSync,
@@ -43,7 +43,6 @@ from agent.core.vault.records import (
     SegmentRecord,
 )
 from agent.core.vault.segment import Begin
-from agent.core.vault.spans import RANK, TimeSpan, span_between, stamp
 from agent.errors import StorageError
 from agent.ports import Clock, Entropy, Index, ManifestLog, SegmentStore
 from agent.recorder.manifest_writer import ChapterKeeper, ManifestWriter

@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from agent.core.vault.age.header import LONGEST_HEADER_BYTES, Header, parse_header
-from agent.core.vault.digest import digest
 from agent.core.vault.entries import VaultEntry
+from agent.core.vault.fields import SHARDS, FileKind, Stamp, VaultFile, parse_name
 from agent.core.vault.manifest import ChainFault, records_about
-from agent.core.vault.names import SHARDS, FileKind, VaultFile, parse_name
 from agent.core.vault.records import (
     MOST_EVICTED,
     BootRecord,
@@ -27,9 +26,9 @@ from agent.core.vault.records import (
     RingRecord,
     SealedFile,
     SegmentRecord,
+    digest,
 )
 from agent.core.vault.segment import Begin, begin_in
-from agent.core.vault.spans import Stamp
 from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
 from agent.recorder.manifest_writer import ManifestWriter

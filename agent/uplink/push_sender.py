@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent.core.webpush import SCHEME, encrypt, padded, subscription, vapid
 from agent.errors import ConfigurationError, FormatError, NetworkError
 from agent.uplink.cut_off import LONGEST_S, CutOff
-from agent.wire.base64 import decode_url, encode
+from agent.wire.strictjson import decode_base64url, encode_base64
 
 __all__ = ["WebPushSender"]
 
@@ -49,7 +49,7 @@ class WebPushSender:
         try:
             channel = json.loads(url.removeprefix(SCHEME))
             to = subscription(channel["endpoint"], channel["p256dh"], channel["auth"])
-            key = ec.derive_private_key(int.from_bytes(decode_url(channel["vapid"]), "big"), ec.SECP256R1())
+            key = ec.derive_private_key(int.from_bytes(decode_base64url(channel["vapid"]), "big"), ec.SECP256R1())
         except (ValueError, KeyError, TypeError, FormatError) as error:
             raise ConfigurationError(
                 "This is no push subscription.", remedy="Switch it on in the page again."
@@ -96,7 +96,7 @@ class WebPushSender:
 def _message(told: dict[str, object], picture: bytes) -> bytes:
     """Returns the padded message, with the picture if it fits. Its age header is text already, so it stays text."""
     end = picture.find(b"\n", picture.find(b"\n--- ") + 1) + 1
-    sealed = {"header": picture[:end].decode("ascii", "replace"), "payload": encode(picture[end:])}
+    sealed = {"header": picture[:end].decode("ascii", "replace"), "payload": encode_base64(picture[end:])}
     # A picture that makes the message too long is left out. The words must arrive in any case.
     with contextlib.suppress(FormatError):
         if picture:

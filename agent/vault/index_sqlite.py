@@ -26,9 +26,8 @@ from typing import Any, Final
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import NumberedClockSync, Totals, VaultEntry, dated
+from agent.core.vault.fields import ID_PATTERN, LONGEST_SEGMENT_US, SegmentId
 from agent.core.vault.manifest import ChainHead
-from agent.core.vault.names import ID_PATTERN, SegmentId
-from agent.core.vault.spans import LONGEST_SEGMENT_US
 from agent.errors import StorageError
 from agent.platform.sqlite_faults import MalformedDatabase, is_damage
 from agent.platform.sqlite_snapshot import EXCLUSIVE, open_snapshot, takes_no_write

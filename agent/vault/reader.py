@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from agent.core.vault.coverage import BootClocks, CoverageBuilder, CoverageSpan
 from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.excerpt import Cover, covers_of
+from agent.core.vault.fields import SegmentId
 from agent.core.vault.manifest import ChainFault, ChainStep, SignedRecord, chapter_of, parse_line
-from agent.core.vault.names import SegmentId
 from agent.core.vault.records import Record
 from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore

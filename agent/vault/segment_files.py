@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from agent.core.vault.fields import SHARDS, VaultFile
 from agent.core.vault.manifest import RawLine, chapter_name, chapter_number, chapter_of, chapter_start, split_lines
-from agent.core.vault.names import SHARDS, VaultFile
 from agent.errors import StorageError
 from agent.ports import Disk, DiskFile
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from time import sleep
 from typing import Final
 
-from agent.core.vault.digest import digest
 from agent.core.vault.entries import VaultEntry
+from agent.core.vault.fields import PARTS, SHARDS, VaultFile, parse_name
 from agent.core.vault.manifest import ChainFault, chapter_of, chapter_start, open_line, parse_line
-from agent.core.vault.names import PARTS, SHARDS, VaultFile, parse_name
-from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord
+from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord, digest
 from agent.errors import FormatError, OpenError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
 from agent.vault.disk_faults import is_damage

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Meta
 
 from agent.errors import FormatError, OpenError
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.fields import Version1
 from agent.wire.identities import PublicKey, parse_public_key, public_key_of
 from agent.wire.strictjson import Message, form
@@ -97,7 +97,7 @@ def token_id(token: str) -> str:
 def device_proof(device: Ed25519PrivateKey, tls_key: bytes) -> str:
     """Returns the challenge password of a request. `tls_key`: its public key, as SubjectPublicKeyInfo in DER."""
     public = public_key_of(device).text.removeprefix(_PREFIX)
-    return f"{public}.{base64.encode_url(device.sign(_CONTEXT + tls_key))}"
+    return f"{public}.{strictjson.encode_base64url(device.sign(_CONTEXT + tls_key))}"
 
 
 def proven_device(proof: str, tls_key: bytes) -> PublicKey:
@@ -106,6 +106,6 @@ def proven_device(proof: str, tls_key: bytes) -> PublicKey:
     if not dot:
         raise FormatError("The request has no proof of a device key.")
     device = parse_public_key(f"{_PREFIX}{public}")
-    if not device.verifies(base64.decode_url(signature), _CONTEXT + tls_key):
+    if not device.verifies(strictjson.decode_base64url(signature), _CONTEXT + tls_key):
         raise OpenError("The request is not signed by the device that it names.")
     return device

@@ -19,7 +19,7 @@ from typing import Annotated, ClassVar, Final
 from msgspec import Meta
 
 from agent.errors import FormatError
-from agent.wire import base64, strictjson, text
+from agent.wire import strictjson
 from agent.wire.envelope import HybridKey, pae
 from agent.wire.fields import (
     EMAIL,
@@ -34,6 +34,7 @@ from agent.wire.fields import (
     Sha256,
     UtcS,
     Version1,
+    check_text,
     distinct,
 )
 from agent.wire.identities import (
@@ -100,7 +101,7 @@ class ContactCard(Message, frozen=True):
         for field, limit in (("name", MAX_NAME_CHARACTERS), ("street", MAX_CARD_CHARACTERS), ("note", 500)):
             value = getattr(self, field)
             if value is not None:
-                text.check(field, value, limit)
+                check_text(field, value, limit)
         if self.email is not None and re.match(EMAIL, self.email) is None:
             raise FormatError("email: not a plain address.", remedy="Write it like name@example.org.")
 
@@ -232,7 +233,7 @@ class TipText(Message, frozen=True):
     text: str
 
     def __post_init__(self) -> None:
-        text.check("text", self.text, MAX_TIP_CHARACTERS)
+        check_text("text", self.text, MAX_TIP_CHARACTERS)
 
 
 class TipManifest(Message, frozen=True):
@@ -267,10 +268,13 @@ class TipManifest(Message, frozen=True):
             parse_public_key(self.device)
         if self.device_mldsa is not None:
             MldsaPublicKey.parse(self.device_mldsa)
-        if self.records_mldsa is not None and len(base64.decode(self.records_mldsa)) != MLDSA_SIGNATURE_BYTES:
+        if (
+            self.records_mldsa is not None
+            and len(strictjson.decode_base64(self.records_mldsa)) != MLDSA_SIGNATURE_BYTES
+        ):
             raise FormatError(f"records_mldsa: an ML-DSA-44 signature has {MLDSA_SIGNATURE_BYTES} bytes.")
         if self.message is not None:
-            base64.decode(self.message)
+            strictjson.decode_base64(self.message)
 
 
 class _TipRecords(Message, frozen=True):

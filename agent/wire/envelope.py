@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from agent.errors import FormatError, OpenError
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.identities import (
     KEY_ID_DIGITS,
     MLDSA_SIGNATURE_BYTES,
@@ -195,9 +195,9 @@ def with_signature(payload_type: str, payload: bytes, key_id: str, signature: by
     """Returns the envelope of a payload that was signed elsewhere, for example in a token: a signature of its `pae`."""
     return strictjson.encode(
         _Envelope(
-            payload=base64.encode(payload),
+            payload=strictjson.encode_base64(payload),
             payload_type=payload_type,
-            signatures=(_Signature(keyid=key_id, sig=base64.encode(signature)),),
+            signatures=(_Signature(keyid=key_id, sig=strictjson.encode_base64(signature)),),
         )
     )
 
@@ -206,10 +206,10 @@ def with_signatures(payload_type: str, payload: bytes, signatures: Mapping[str, 
     """Returns the envelope of a payload that key pairs of a root signed. `signatures`: of its `pae`, by id."""
     return strictjson.encode(
         _RootEnvelope(
-            payload=base64.encode(payload),
+            payload=strictjson.encode_base64(payload),
             payload_type=payload_type,
             signatures=tuple(
-                _Signature(keyid=name, sig=base64.encode(signatures[name])) for name in sorted(signatures)
+                _Signature(keyid=name, sig=strictjson.encode_base64(signatures[name])) for name in sorted(signatures)
             ),
         )
     )
@@ -227,9 +227,11 @@ def sign_hybrid(payload_type: str, payload: bytes, private_key: Ed25519PrivateKe
     )
     return strictjson.encode(
         _HybridEnvelope(
-            payload=base64.encode(payload),
+            payload=strictjson.encode_base64(payload),
             payload_type=payload_type,
-            signatures=tuple(_Signature(keyid=key_id, sig=base64.encode(signature)) for key_id, signature in made),
+            signatures=tuple(
+                _Signature(keyid=key_id, sig=strictjson.encode_base64(signature)) for key_id, signature in made
+            ),
         )
     )
 
@@ -244,10 +246,10 @@ def read_hybrid(data: bytes, payload_type: str | None, *, limit_bytes: int) -> H
         raise FormatError(f"This envelope does not hold a {payload_type}.")
     if len(envelope.signatures) == 1:
         raise OpenError(NO_MLDSA_SIGNATURE)
-    first, second = ((each.keyid, base64.decode(each.sig)) for each in envelope.signatures)
+    first, second = ((each.keyid, strictjson.decode_base64(each.sig)) for each in envelope.signatures)
     if len(first[1]) != SIGNATURE_BYTES or len(second[1]) != MLDSA_SIGNATURE_BYTES:
         raise FormatError(f"signatures: {SIGNATURE_BYTES} bytes by Ed25519, then {MLDSA_SIGNATURE_BYTES} by ML-DSA-44.")
-    return HybridSigned(envelope.payload_type, base64.decode(envelope.payload), (first, second))
+    return HybridSigned(envelope.payload_type, strictjson.decode_base64(envelope.payload), (first, second))
 
 
 def read_several(data: bytes, payload_type: str, *, limit_bytes: int) -> SeveralSigned:
@@ -262,12 +264,12 @@ def read_several(data: bytes, payload_type: str, *, limit_bytes: int) -> Several
     names = [each.keyid for each in envelope.signatures]
     if names != sorted(set(names)):
         raise FormatError("signatures: each key once, in ascending order of the key ids.")
-    signatures = {each.keyid: base64.decode(each.sig) for each in envelope.signatures}
+    signatures = {each.keyid: strictjson.decode_base64(each.sig) for each in envelope.signatures}
     if any(len(each) == SIGNATURE_BYTES for each in signatures.values()):
         raise OpenError(NO_MLDSA_SIGNATURE)
     if any(len(each) != TRUST_SIGNATURE_BYTES for each in signatures.values()):
         raise FormatError(f"A signature of a trust root has {TRUST_SIGNATURE_BYTES} bytes.")
-    return SeveralSigned(envelope.payload_type, base64.decode(envelope.payload), signatures)
+    return SeveralSigned(envelope.payload_type, strictjson.decode_base64(envelope.payload), signatures)
 
 
 def open_envelope(
@@ -290,11 +292,11 @@ def open_envelope(
 def read_unverified(data: bytes, *, limit_bytes: int = REQUEST_ENVELOPE_LIMIT_BYTES) -> UnverifiedEnvelope:
     """Splits an envelope into its parts and verifies *nothing*. Raises `FormatError`."""
     envelope = strictjson.decode(data, _Envelope, limit_bytes=limit_bytes)
-    signature = base64.decode(envelope.signatures[0].sig)
+    signature = strictjson.decode_base64(envelope.signatures[0].sig)
     if len(signature) != SIGNATURE_BYTES:
         raise FormatError(f"An Ed25519 signature has {SIGNATURE_BYTES} bytes, this one has {len(signature)}.")
     return UnverifiedEnvelope(
-        envelope.payload_type, base64.decode(envelope.payload), envelope.signatures[0].keyid, signature
+        envelope.payload_type, strictjson.decode_base64(envelope.payload), envelope.signatures[0].keyid, signature
     )
 
 

@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from agent.errors import FormatError
-from agent.wire import base64
+from agent.wire import strictjson
 
 __all__ = [
     "KEY_BYTES",
@@ -97,7 +97,7 @@ class PublicKey:
 
     @property
     def text(self) -> str:
-        return _PREFIX + base64.encode_url(self.raw)
+        return _PREFIX + strictjson.encode_base64url(self.raw)
 
     def __str__(self) -> str:
         return self.text
@@ -129,7 +129,7 @@ def parse_public_key(text: str) -> PublicKey:
     if not text.startswith(_PREFIX):
         raise FormatError(f"A public key is written {_PREFIX}<43 characters>.", remedy="Copy the whole line.")
     try:
-        return PublicKey(base64.decode_url(text.removeprefix(_PREFIX)))
+        return PublicKey(strictjson.decode_base64url(text.removeprefix(_PREFIX)))
     except FormatError as error:
         raise FormatError(f"{_PREFIX}…: {error.message}", remedy="Copy the whole line.") from error
 
@@ -190,12 +190,12 @@ class MldsaPublicKey:
     @classmethod
     def parse(cls, text: str) -> MldsaPublicKey:
         """Returns the key with this base64. Raises `FormatError`."""
-        return cls(base64.decode(text))
+        return cls(strictjson.decode_base64(text))
 
     @property
     def text(self) -> str:
         """The key as base64."""
-        return base64.encode(self.raw)
+        return strictjson.encode_base64(self.raw)
 
     @property
     def sha256(self) -> str:

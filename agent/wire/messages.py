@@ -14,7 +14,6 @@ from typing import Annotated, ClassVar, Final
 from msgspec import Meta, field
 
 from agent.errors import FormatError
-from agent.wire import text
 from agent.wire.area import Area
 from agent.wire.fields import (
     EmailText,
@@ -29,6 +28,7 @@ from agent.wire.fields import (
     Sequence,
     UtcS,
     Version1,
+    check_text,
 )
 from agent.wire.strictjson import Message, form
 
@@ -68,7 +68,7 @@ class Contact(Message, frozen=True):
     phone: Annotated[str, form(r"^\+?[0-9][0-9 ]{2,30}[0-9]\Z", "a phone number like +31 20 1234567")] | None = None
 
     def __post_init__(self) -> None:
-        text.check("contact.name", self.name, MAX_NAME_CHARACTERS)
+        check_text("contact.name", self.name, MAX_NAME_CHARACTERS)
         if self.email is None and self.phone is None:
             raise FormatError("contact: neither email nor phone.", remedy="Name a way to reach the contact.")
 
@@ -88,7 +88,7 @@ class Onward(Message, frozen=True):
         if names != sorted(set(names)):
             raise FormatError("onward.to: each kind at most once, in alphabetical order.")
         if self.basis is not None:
-            text.check("onward.basis", self.basis, MAX_BASIS_CHARACTERS)
+            check_text("onward.basis", self.basis, MAX_BASIS_CHARACTERS)
 
 
 class FootageRequest(Message, frozen=True):
@@ -122,8 +122,8 @@ class FootageRequest(Message, frozen=True):
     """Language of the requester's words in this request, so that a client can mark them."""
 
     def __post_init__(self) -> None:
-        text.check("case", self.case, MAX_CASE_CHARACTERS)
-        text.check("description", self.description, MAX_DESCRIPTION_CHARACTERS)
+        check_text("case", self.case, MAX_CASE_CHARACTERS)
+        check_text("description", self.description, MAX_DESCRIPTION_CHARACTERS)
         if self.from_s >= self.to_s:
             raise FormatError("to: the window ends before it begins.", remedy="Give the earlier time first.")
 
@@ -150,7 +150,7 @@ class Withdrawal(Message, frozen=True):
         if (self.reason is None) != (self.language is None):
             raise FormatError("language: it comes with a reason, and a reason with its language.")
         if self.reason is not None:
-            text.check("reason", self.reason, MAX_REASON_CHARACTERS)
+            check_text("reason", self.reason, MAX_REASON_CHARACTERS)
 
 
 class Deletion(Message, frozen=True):
@@ -190,5 +190,5 @@ class Bulletin(Message, frozen=True):
     requests."""
 
     def __post_init__(self) -> None:
-        text.check("title", self.title, MAX_TITLE_CHARACTERS)
-        text.check("description", self.description, MAX_DESCRIPTION_CHARACTERS)
+        check_text("title", self.title, MAX_TITLE_CHARACTERS)
+        check_text("description", self.description, MAX_DESCRIPTION_CHARACTERS)

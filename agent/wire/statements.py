@@ -7,8 +7,8 @@ signs each later one, which names the previous payload by hash. The enrolments a
 `open_chain` verifies it from its first link, and the whole chain travels with each disclosure.
 
 `owner_time_ms` is the owner's clock, which decides if a request has expired. `nonce` makes each statement unique. The
-device gives out the nonces, so that it refuses a statement that was delayed on its way (`custodian.nonces`). Source:
-PROTOCOL.md, "Statements of an owner".
+device gives out the nonces (`custodian.verified_statements`), so that it refuses a statement that was delayed on its
+way. Source: PROTOCOL.md, "Statements of an owner".
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Meta
 
 from agent.errors import FormatError
-from agent.wire import base64, envelope, strictjson, text
+from agent.wire import envelope, strictjson
 from agent.wire.area import Point
 from agent.wire.envelope import HybridKey, HybridSigned, VerifiedEnvelope
 from agent.wire.fields import (
@@ -45,6 +45,7 @@ from agent.wire.fields import (
     UtcS,
     Version1,
     ZoneKind,
+    check_text,
     distinct,
 )
 from agent.wire.identities import (
@@ -322,7 +323,7 @@ class Approval(OwnerStatement, frozen=True):
         if {item.id for item in self.segments if item.redacted is not None} & {item.id for item in self.posters}:
             raise FormatError("posters: not of a segment that is redacted.")
         if self.contact is not None:
-            base64.decode(self.contact)
+            strictjson.decode_base64(self.contact)
 
     @property
     def redacted_items(self) -> tuple[SealedItem, ...]:
@@ -357,7 +358,7 @@ class Tip(OwnerStatement, frozen=True):
         if any(item.redacted is not None for item in (*self.segments, *self.posters)):
             raise FormatError("redacted: only in an approval.")
         if self.message is not None:
-            base64.decode(self.message)
+            strictjson.decode_base64(self.message)
 
 
 class CoApproval(OwnerStatement, frozen=True):
@@ -526,7 +527,7 @@ class ZoneSetting(Message, frozen=True):
     smallest_person: PersonHeight = 0
 
     def __post_init__(self) -> None:
-        text.check("zones.name", self.name, MAX_SETTING_CHARACTERS)
+        check_text("zones.name", self.name, MAX_SETTING_CHARACTERS)
 
 
 class QuietHoursSetting(Message, frozen=True):
@@ -569,7 +570,7 @@ class Settings(OwnerStatement, frozen=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.name is not None:
-            text.check("name", self.name, MAX_SETTING_CHARACTERS)
+            check_text("name", self.name, MAX_SETTING_CHARACTERS)
         distinct("zones", tuple(zone.name for zone in self.zones or ()))
 
 

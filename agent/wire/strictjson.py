@@ -1,4 +1,4 @@
-"""Strict JSON: bytes that all parsers read as the same value, with a bound on each value.
+"""Strict JSON, and base64 in it: bytes that all parsers read as the same value, with a bound on each value.
 
 Accepted is RFC 8259 JSON in UTF-8 without a byte-order mark, within a size limit, at most `MAX_DEPTH` levels deep, with
 
@@ -12,10 +12,21 @@ For example, `{"lat":52.5}` is accepted, `{"lat":5.25e1}` and `{"lat":52.5,"lat"
 Decoding returns a frozen `msgspec.Struct`, and later code trusts its types. Errors name the field and leave its value
 out, because errors are logged and a request's text must not be. `encode` is deterministic: sorted keys, without spaces
 or defaults.
+
+Base64 has exactly one spelling for any bytes (RFC 4648, the strict reading of section 3). Python's decoder accepts
+non-zero trailing bits and, outside `validate`, junk between characters. A second spelling of a signature would be a
+second message with the same meaning, so only the canonical form is accepted.
+
+`PreparedMeta` prepares a message type for decoding when its class is made. msgspec 0.22 examines a type when it is
+first decoded, and shows the half-examined type to other threads meanwhile. If two threads decode a type for the first
+time at once, the process ends with a segmentation fault. A class is made while its module is imported, so no other
+thread has it yet.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 import unicodedata
@@ -25,9 +36,68 @@ from typing import Any, Final, Never, TypeVar
 import msgspec
 
 from agent.errors import DoorwardError, FormatError
-from agent.wire.prepared import PreparedMeta
 
-__all__ = ["MAX_DEPTH", "MAX_INTEGER", "REQUEST_LIMIT_BYTES", "Message", "decode", "encode", "form"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_INTEGER",
+    "REQUEST_LIMIT_BYTES",
+    "Message",
+    "PreparedMeta",
+    "decode",
+    "decode_base64",
+    "decode_base64url",
+    "encode",
+    "encode_base64",
+    "encode_base64url",
+    "form",
+    "prepare",
+]
+
+
+class PreparedMeta(msgspec.StructMeta):
+    """Metaclass of each struct that several threads may decode. Types that a field names must stand above it."""
+
+    def __init__(self, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **_options: Any) -> None:
+        super().__init__(name, bases, namespace)
+        prepare(self)
+
+
+def prepare(kind: Any) -> None:
+    """Examines a type and all types in it. Call it while no other thread has the type."""
+    msgspec.json.Decoder(kind)
+
+
+def encode_base64(data: bytes) -> str:
+    """Returns base64 in the standard alphabet, padded."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def decode_base64(text: str) -> bytes:
+    """Returns the bytes that `encode_base64` writes as exactly `text`. Raises `FormatError` otherwise."""
+    try:
+        data = base64.b64decode(text.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError) as cause:
+        raise FormatError("This is not base64.") from cause
+    if encode_base64(data) != text:
+        raise FormatError("This base64 is not in its canonical form.")
+    return data
+
+
+def encode_base64url(data: bytes) -> str:
+    """Returns base64 in the URL-safe alphabet, unpadded."""
+    return base64.urlsafe_b64encode(data).decode("ascii").rstrip("=")
+
+
+def decode_base64url(text: str) -> bytes:
+    """Returns the bytes that `encode_base64url` writes as exactly `text`. Raises `FormatError` otherwise."""
+    try:
+        data = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, UnicodeEncodeError) as cause:
+        raise FormatError("This is not URL-safe base64.") from cause
+    if encode_base64url(data) != text:
+        raise FormatError("This URL-safe base64 is not in its canonical form.")
+    return data
+
 
 REQUEST_LIMIT_BYTES: Final = 8 * 1024
 MAX_DEPTH: Final = 8

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from agent.errors import FormatError
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.fields import Count, DeviceKeyText, Sha256, Version1, distinct
 from agent.wire.strictjson import Message
 
@@ -54,7 +54,7 @@ class TimeStamp(Message, frozen=True):
 
     @property
     def der(self) -> bytes:
-        return base64.decode(self.response)
+        return strictjson.decode_base64(self.response)
 
 
 class TimeProof(Message, frozen=True):

@@ -27,7 +27,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.errors import FormatError, RequestError
-from agent.wire import envelope, strictjson, text, trust_package
+from agent.wire import envelope, strictjson, trust_package
 from agent.wire.area import Area, Bounds, Point
 from agent.wire.broker_directory import CellRange
 from agent.wire.fields import (
@@ -40,6 +40,7 @@ from agent.wire.fields import (
     Sha256,
     UtcS,
     Version1,
+    check_text,
     distinct,
 )
 from agent.wire.identities import PublicKey, parse_public_key
@@ -156,7 +157,7 @@ class RequesterEntry(Message, frozen=True):
     """Recipient to which tips for this requester are sealed. None if it accepts no tips."""
 
     def __post_init__(self) -> None:
-        text.check("requesters.name", self.name, MAX_NAME_CHARACTERS)
+        check_text("requesters.name", self.name, MAX_NAME_CHARACTERS)
 
 
 class NamedSection(Message, frozen=True):

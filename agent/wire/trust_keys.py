@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from agent.errors import FormatError
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.identities import (
     MLDSA_KEY_BYTES,
     MLDSA_SEED_BYTES,
@@ -69,7 +69,7 @@ class TrustKey:
 
     @property
     def text(self) -> str:
-        return self.ed25519.text + _SEPARATOR + base64.encode_url(self.mldsa_sha256)
+        return self.ed25519.text + _SEPARATOR + strictjson.encode_base64url(self.mldsa_sha256)
 
     def __str__(self) -> str:
         return self.text
@@ -95,7 +95,7 @@ def parse_trust_key(text: str) -> TrustKey:
     if not separator:
         raise FormatError("The ML-DSA-44 half of this root's key is missing.", remedy=_REMEDY)
     try:
-        sha256 = base64.decode_url(second)
+        sha256 = strictjson.decode_base64url(second)
     except FormatError as error:
         raise FormatError("The ML-DSA-44 half of this root's key is damaged.", remedy=_REMEDY) from error
     if len(sha256) != hashlib.sha256().digest_size:

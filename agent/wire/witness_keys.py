@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.errors import FormatError
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.identities import KEY_BYTES, PublicKey
 
 __all__ = ["Witness", "parse_witness"]
@@ -44,13 +44,13 @@ class Witness:
     @property
     def verifier_key(self) -> str:
         """Returns the line that `parse_witness` reads."""
-        return f"{self.name}+{self.key_hash.hex()}+{base64.encode(_TYPE + self.key.raw)}"
+        return f"{self.name}+{self.key_hash.hex()}+{strictjson.encode_base64(_TYPE + self.key.raw)}"
 
 
 def parse_witness(verifier_key: str) -> Witness:
     """Returns the witness of a verifier key. Raises `FormatError`."""
     found = _VERIFIER_KEY.fullmatch(verifier_key)
-    material = base64.decode(found["key"]) if found is not None else b""
+    material = strictjson.decode_base64(found["key"]) if found is not None else b""
     if found is None or material[:1] != _TYPE or len(material) != 1 + KEY_BYTES:
         raise FormatError("This is not the verifier key of an Ed25519 witness (c2sp.org/tlog-cosignature, type 04).")
     witness = Witness(found["name"], PublicKey(material[1:]))

@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 HERE = Path(__file__).resolve().parents[2]
 SIZES = ("96x64", "160x120", "320x176", "320x240", "640x360")
-"""A doorbell analyses pictures of at most 320 pixels across (`agent/recorder/capture/encoding.py`)."""
+"""A doorbell analyses pictures of at most 320 pixels across (`agent/recorder/capture/delivery.py`)."""
 
 _FRAMES_PER_S = 10.0
 _WARM_UP = 100

@@ -7,7 +7,7 @@ from typing import Final
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from agent.wire.text import clean
+from agent.wire.fields import clean_text
 from desk.api.tokens import ROLES
 from desk.people.models import Membership
 from desk.people.roles import Role
@@ -29,7 +29,7 @@ class TokenForm(forms.Form):
     days = forms.TypedChoiceField(label=_("The token works for"), coerce=int, choices=_DAYS, initial=90)
 
     def clean_name(self) -> str:
-        name = clean(self.cleaned_data["name"])
+        name = clean_text(self.cleaned_data["name"])
         if not name:
             raise forms.ValidationError(_("Give a name."))
         return name
@@ -48,7 +48,7 @@ class HookForm(forms.Form):
     )
 
     def clean_name(self) -> str:
-        name = clean(self.cleaned_data["name"])
+        name = clean_text(self.cleaned_data["name"])
         if not name:
             raise forms.ValidationError(_("Give a name."))
         return name

@@ -9,8 +9,8 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from agent.errors import DoorwardError, FormatError
-from agent.wire import text
 from agent.wire.area import Area
+from agent.wire.fields import check_text, clean_text
 from desk.asking import shapes
 from desk.asking.words import error_text
 from desk.reasons import in_words
@@ -45,9 +45,9 @@ class AreaForm(forms.Form):
 
     def plain(self, name: str, words: str, most: int) -> str:
         """Returns the cleaned words. Adds an error if owners' doors would refuse them."""
-        cleaned = text.clean(words)
+        cleaned = clean_text(words)
         try:
-            text.check(name, cleaned, most)
+            check_text(name, cleaned, most)
         except FormatError as error:
             self.add_error(
                 name,

@@ -13,8 +13,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
 
 from agent.errors import FormatError, RequestError
-from agent.wire import text
 from agent.wire.area import Circle
+from agent.wire.fields import check_text, clean_text
 from agent.wire.messages import MAX_CASE_CHARACTERS, MAX_DESCRIPTION_CHARACTERS, Contact
 from desk.asking import places, shapes
 from desk.asking.area_form import AreaForm
@@ -125,7 +125,7 @@ class RequestForm(AreaForm):
             self.add_error("since" if error.at.time().replace(fold=0) == written.since else "until", error_text(error))
 
     def _check_contact(self, values: dict[str, Any]) -> None:
-        name = text.clean(values.get("contact_name") or "")
+        name = clean_text(values.get("contact_name") or "")
         values["contact_name"] = name
         if not name:
             return
@@ -208,10 +208,10 @@ class TemplateForm(forms.ModelForm[Template]):
         return sorted(self.cleaned_data["onward"])
 
     def clean_description(self) -> str:
-        cleaned = text.clean(self.cleaned_data["description"])
+        cleaned = clean_text(self.cleaned_data["description"])
         if cleaned:
             try:
-                text.check("description", cleaned, MAX_DESCRIPTION_CHARACTERS)
+                check_text("description", cleaned, MAX_DESCRIPTION_CHARACTERS)
             except FormatError as error:
                 raise ValidationError(error_text(error)) from error
         return cleaned

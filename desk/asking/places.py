@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agent.errors import RequestError
-from agent.wire import text
+from agent.wire.fields import clean_text
 from desk.asking.shapes import parse_json_file, position_from_text, position_of
 
 __all__ = ["PLACES_LIMIT_BYTES", "Place", "find_places", "parse_places"]
@@ -49,7 +49,7 @@ def parse_places(data: bytes) -> tuple[Place, ...]:
 
 def find_places(places: Sequence[Place], words: str) -> list[Place]:
     """Returns the places with all of `words` in their names: those that begin with the words first, then short ones."""
-    wanted = text.clean(words).casefold().split()
+    wanted = clean_text(words).casefold().split()
     if not wanted:
         return []
     hits = [each for each in places if all(word in each.name.casefold() for word in wanted)]
@@ -93,7 +93,7 @@ def _place(number: int, name: str | None, position: str) -> Place:
 
 
 def _clean(name: str, number: int) -> str:
-    cleaned = text.clean(name)[:_LONGEST_NAME].strip()
+    cleaned = clean_text(name)[:_LONGEST_NAME].strip()
     if not cleaned or any(mark in cleaned for mark in "<>"):
         raise RequestError(f"Line {number}: this is not the name of a place.", remedy="Write a plain name.")
     return cleaned

@@ -10,7 +10,7 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from agent.wire.text import clean
+from agent.wire.fields import clean_text
 from desk.cases.case_work import latest_date
 from desk.cases.models import Answer, Case, Note, Triage
 from desk.people.models import Organisation, Person
@@ -31,7 +31,7 @@ class CaseForm(forms.ModelForm[Case]):
 
     def clean_number(self) -> str:
         # As in the form of a request: with an invisible character two cases would look like one.
-        number = clean(self.cleaned_data["number"])
+        number = clean_text(self.cleaned_data["number"])
         if not number:
             raise forms.ValidationError(self.fields["number"].error_messages["required"])
         if Case.objects.filter(organisation=self.instance.organisation, number=number).exists():
@@ -39,10 +39,10 @@ class CaseForm(forms.ModelForm[Case]):
         return number
 
     def clean_title(self) -> str:
-        return clean(self.cleaned_data["title"])
+        return clean_text(self.cleaned_data["title"])
 
     def clean_category(self) -> str:
-        return clean(self.cleaned_data["category"])
+        return clean_text(self.cleaned_data["category"])
 
 
 class NoteForm(forms.ModelForm[Note]):

@@ -21,7 +21,7 @@ from agent.clients.time_confirmations import NOT_OF_THIS_LEDGER, TimeFindings, T
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.errors import FormatError, OpenError
 from agent.wire import strictjson
-from agent.wire.text import clean
+from agent.wire.fields import clean_text
 from agent.wire.time_proofs import TIME_OPENING_LIMIT_BYTES, TimeOpening
 from desk.cases.models import Answer, Case
 from desk.custody.log import record
@@ -169,7 +169,7 @@ def _statement(each: TimeStatement) -> StatementView:
             else _("Late: by the owner's clock the approval came more than a day before this confirmation.")
         )
     return StatementView(
-        clean(each.by) or "–",
+        clean_text(each.by) or "–",
         _("time stamp (RFC 3161)") if each.is_stamp else _("cosignature of a witness"),
         _utc(each.at_s) if each.at_s is not None else "–",
         each.counts,

@@ -21,7 +21,7 @@ from django.db import transaction
 from agent.core.ledger.checkpoint import sign_desk_checkpoint
 from agent.core.ledger.merkle import Frontier
 from agent.errors import FormatError
-from agent.wire.text import clean
+from agent.wire.fields import clean_text
 from desk.custody import tree
 from desk.custody.audit import StoredRow
 from desk.custody.entries import CustodyEntry, encode_entry, entry_hash, plain_detail, plain_text
@@ -152,7 +152,7 @@ def name_of(actor: Person | str) -> str:
         return actor
     address = f"<{actor.email[: _TEXT_LIMITS['actor'] - 2]}>"
     # People choose their names: a long one must leave the address in the entry, and none may look like another address.
-    name = plain_text(clean(actor.get_full_name()).translate(_BRACKETS), _TEXT_LIMITS["actor"] - len(address) - 1)
+    name = plain_text(clean_text(actor.get_full_name()).translate(_BRACKETS), _TEXT_LIMITS["actor"] - len(address) - 1)
     return f"{name} {address}".strip()
 
 

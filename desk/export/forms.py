@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from agent.clients.requester.content_credentials import has_c2pa
-from agent.wire.text import clean
+from agent.wire.fields import clean_text
 from desk.cases.case_page import time_words
 from desk.cases.door_letters import door_letters
 from desk.cases.models import Case, Clip
@@ -86,7 +86,7 @@ class ShareForm(forms.Form):
         clips.choices = clip_choices(case)
 
     def clean_recipient(self) -> str:
-        recipient = clean(self.cleaned_data["recipient"])
+        recipient = clean_text(self.cleaned_data["recipient"])
         if not recipient:
             raise forms.ValidationError(_("Give a name."))
         return recipient

@@ -16,7 +16,7 @@ from agent.clients.requester.clips import Continuity, DisclosedClip
 from agent.core.timebase import ClockQuality, utc_date
 from agent.core.vault.redactions import RedactionKind
 from agent.wire.area import Area, Circle
-from agent.wire.text import clean
+from agent.wire.fields import clean_text
 
 __all__ = [
     "CHECKS",
@@ -70,7 +70,7 @@ def clip_quality(clip: DisclosedClip) -> ClockQuality | None:
 
 def safe_words(text: object) -> str:
     """Returns foreign text without control, direction and invisible characters, which could forge a line."""
-    return clean(str(text))
+    return clean_text(str(text))
 
 
 def clock_time(at_ms: float) -> str:

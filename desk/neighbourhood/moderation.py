@@ -23,8 +23,7 @@ from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.request_builder import RequestDraft
 from agent.errors import FormatError, RequestError
-from agent.wire import text
-from agent.wire.fields import Incident
+from agent.wire.fields import Incident, clean_text
 from agent.wire.messages import MAX_REASON_CHARACTERS, Bulletin, Contact, Onward
 from desk.asking.shapes import area_from_json
 from desk.custody import log
@@ -196,7 +195,7 @@ def _bulletin(row: Submission, requester: Requester) -> Bulletin:
 
 
 def _end(row: Submission, person: Person, state: str, reason: str) -> Submission:
-    plain = text.clean(reason)
+    plain = clean_text(reason)
     if not plain or len(plain) > MAX_REASON_CHARACTERS:
         raise RequestError("Write a reason of at most 200 characters.", remedy="The neighbour reads it.")
     row.state, row.remark, row.decided_by, row.decided_at = state, plain, person, timezone.now()

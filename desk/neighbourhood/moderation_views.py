@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from agent.clients.requester.area_sketch import sketch
 from agent.errors import DoorwardError, FormatError
-from agent.wire import text
+from agent.wire.fields import clean_text
 from agent.wire.messages import Contact
 from desk.asking.incidents import incident_name
 from desk.asking.knowledge import zone_of
@@ -40,7 +40,7 @@ class ContactForm(forms.Form):
         values = self.cleaned_data
         try:
             return Contact(
-                name=text.clean(values["contact_name"]),
+                name=clean_text(values["contact_name"]),
                 email=values["contact_email"] or None,
                 phone=values["contact_phone"] or None,
             )

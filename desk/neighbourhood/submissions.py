@@ -24,11 +24,10 @@ from django.db import transaction
 from agent.clients.requester.roots import KnownRoots
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import DoorwardError, FormatError, RequestError
-from agent.wire import text
 from agent.wire.area import Circle, e7
-from agent.wire.fields import Incident, Kind
+from agent.wire.fields import Incident, Kind, check_text, clean_text
 from agent.wire.messages import MAX_DESCRIPTION_CHARACTERS, MAX_TITLE_CHARACTERS
-from agent.wire.prepared import PreparedMeta
+from agent.wire.strictjson import PreparedMeta
 from desk.asking.shapes import area_from_json, area_to_json
 from desk.neighbourhood.models import NoticeReport, Submission
 from desk.people.models import Organisation
@@ -190,9 +189,9 @@ def _require_region(made: Submission, now_s: int) -> None:
 
 
 def _plain(name: str, words: str, most: int) -> str:
-    cleaned = text.clean(words)
+    cleaned = clean_text(words)
     try:
-        text.check(name, cleaned, most)
+        check_text(name, cleaned, most)
     except FormatError as error:
         raise RequestError("Write plain words, without links or hidden characters.") from error
     return cleaned

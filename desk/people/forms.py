@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from agent.wire import text
+from agent.wire.fields import clean_text
 from desk.people.models import DEFAULT_RETENTION_DAYS, Membership, Organisation, Person
 from desk.people.roles import Role
 from desk.sealed_keys import LEAST_PASSPHRASE
@@ -42,7 +42,7 @@ def _without_invisible(form: forms.Form | forms.ModelForm[Any], name: str) -> st
 
     Colleagues who confirm roles, readers of bulletins and auditors read such names.
     """
-    cleaned = text.clean(form.cleaned_data[name])
+    cleaned = clean_text(form.cleaned_data[name])
     if not cleaned and form.fields[name].required:
         raise ValidationError(form.fields[name].error_messages["required"])
     return cleaned

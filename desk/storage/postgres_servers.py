@@ -30,7 +30,7 @@ import structlog
 
 from agent.errors import NetworkError, StorageError
 from agent.platform import files
-from agent.wire.prepared import PreparedMeta
+from agent.wire.strictjson import PreparedMeta
 from desk.storage.folder_lock import folder_lock, leave_to_owner
 
 __all__ = [

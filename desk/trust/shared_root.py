@@ -27,7 +27,7 @@ from agent.clients.requester.keys import FileSigner, Signer, load_key, make_key,
 from agent.clients.requester.root_folder import RootFolder
 from agent.errors import ConfigurationError, DoorwardError
 from agent.platform import files
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.identities import KEY_BYTES, private_key_from_seed
 from agent.wire.trust import BUNDLE_LIMIT_BYTES, TrustBundle
 from agent.wire.trust_keys import TrustKey, parse_trust_key
@@ -556,7 +556,7 @@ def _public(text: str) -> TrustKey:
 
 def _from_elsewhere(text: str) -> bytes:
     try:
-        return base64.decode(text.strip())
+        return strictjson.decode_base64(text.strip())
     except DoorwardError as error:
         raise ConfigurationError(
             "This is no signature.", remedy="Paste the line in the file that ends in .sig."

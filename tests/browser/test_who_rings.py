@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from agent.core.webpush import point_of
-from agent.wire.base64 import encode_url
+from agent.wire.strictjson import encode_base64url
 from tests.browser.house import House, Phones, a_house, phones
 from tests.browser.looking import Looking
 from tests.scenarios.street import until
@@ -46,7 +46,7 @@ def switch_alerts_on(people: Phones, browser: Browser) -> None:
              PushManager.prototype.subscribe = async () => ({endpoint, toJSON: () => ({endpoint, keys})});
            }, args);""",
         endpoint=ENDPOINT,
-        keys={"p256dh": encode_url(point_of(browser.key)), "auth": encode_url(browser.auth)},
+        keys={"p256dh": encode_base64url(point_of(browser.key)), "auth": encode_base64url(browser.auth)},
     )
     people.go("ana", "/settings")
     people.run("ana", 'await page.getByRole("button", {name: "Alerts in this browser"}).click();')

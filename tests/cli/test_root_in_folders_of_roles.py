@@ -27,10 +27,9 @@ from agent.cli.frame import run
 from agent.config import load
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import VaultEntry
+from agent.core.vault.fields import SHARDS, Stamp
 from agent.core.vault.manifest import ChainHead, sign_record
-from agent.core.vault.names import SHARDS
 from agent.core.vault.records import BootRecord
-from agent.core.vault.spans import Stamp
 from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError, StorageError
 from agent.ipc.control_client import DeviceLink

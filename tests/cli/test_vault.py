@@ -18,9 +18,9 @@ from click import unstyle
 
 from agent.cli import status_rows, vault
 from agent.core.vault.excerpt import Cover, read_excerpt
+from agent.core.vault.fields import stamp
 from agent.core.vault.manifest import ChainHead, open_line, parse_line, sign_record
 from agent.core.vault.records import GapReason, RingRecord, SegmentRecord
-from agent.core.vault.spans import stamp
 from agent.custodian.state_folder import StateFolder
 from agent.platform.disk import RealDisk
 from agent.recorder import io_priority

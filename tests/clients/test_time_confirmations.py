@@ -16,7 +16,7 @@ from agent.clients.time_confirmations import TimeFindings, TimeTrust, find_time
 from agent.core.ledger.checkpoint import Checkpoint, origin_of
 from agent.core.ledger.merkle import consistency_proof, leaf_hash, node_hash, root_of
 from agent.errors import ConfigurationError, OpenError
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.envelope import HybridKey
 from agent.wire.identities import mldsa_key_from_seed, private_key_from_seed, public_key_of
 from agent.wire.time_proofs import TimeOpening, TimeProof, TimeStamp
@@ -215,12 +215,12 @@ def test_a_time_stamp_counts_if_its_authority_is_trusted(beats: Beats, stamper: 
     der = proof.stamps[0].der
     for at in range(0, len(der), 3):
         data = der[:at] + bytes([der[at] ^ 1]) + der[at + 1 :]
-        changed = replace(proof, stamps=(TimeStamp(name="tsa", response=base64.encode(data)),))
+        changed = replace(proof, stamps=(TimeStamp(name="tsa", response=strictjson.encode_base64(data)),))
         after = found(changed, trust=trust)
         assert after.from_s in (None, findings.from_s), at
         assert bool(after.doubts) == (after.from_s is None)
     for junk in (b"0", b"\x30\x80", der[:-1], der + b"\0", bytes(16_000)):
-        changed = replace(proof, stamps=(TimeStamp(name="tsa", response=base64.encode(junk)),))
+        changed = replace(proof, stamps=(TimeStamp(name="tsa", response=strictjson.encode_base64(junk)),))
         assert found(changed, trust=trust).from_s is None
 
 

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import NumberedClockSync, Totals, VaultEntry, dated
+from agent.core.vault.fields import Stamp, segment_id
 from agent.core.vault.manifest import ChainHead, chapter_start
-from agent.core.vault.names import segment_id
-from agent.core.vault.spans import Stamp
 from agent.errors import StorageError
 from agent.platform.sqlite_snapshot import open_snapshot
 from agent.ports import Index

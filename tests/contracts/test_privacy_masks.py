@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.core.motion.zones import Zone, ZoneMap
 from agent.recorder.capture.camera_picamera2.pictures import PrivacyRetouch
-from agent.recorder.capture.encoding import PrivacyMask
+from agent.recorder.capture.delivery import PrivacyMask
 from agent.wire.fields import ZoneKind
 
 HEIGHT, WIDTH = 48, 64

@@ -34,14 +34,14 @@ from agent.core.vault.age.recipients import HybridRecipient, X25519Recipient
 from agent.core.vault.age.sealing import make_header
 from agent.core.vault.coverage import CoverageSpan
 from agent.core.vault.coverage import CoverageState as Word
+from agent.core.vault.fields import Stamp
 from agent.core.vault.hash_chain import FIRST
 from agent.core.vault.manifest import ChainHead, SignedRecord, sign_record
 from agent.core.vault.records import BootRecord, RecoveredRecord, SegmentRecord
 from agent.core.vault.redactions import Place, Redaction, RedactionKind
 from agent.core.vault.segment import Begin, Content, Context
-from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.disclosures import ClipRecords, DisclosureManifest, Part, PartKind, SecondSignature
 from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
@@ -519,7 +519,7 @@ def test_a_second_signature_by_another_key_or_over_other_bytes_is_refused_by_nam
 def test_a_second_key_that_the_owners_did_not_sign_is_refused_by_name(sent: Sent) -> None:
     """A forger of Ed25519 can name an ML-DSA key that is theirs, and sign with it. The owners signed the hash."""
     stranger = mldsa_key_from_seed(b"x" * 32)
-    key = base64.encode(MldsaPublicKey.of(stranger).raw)
+    key = strictjson.encode_base64(MldsaPublicKey.of(stranger).raw)
     forged = custodians.signed_manifest(msgspec.structs.replace(sent.manifest, device_mldsa=key), stranger)
     with pytest.raises(OpenError, match="signed another ML-DSA-44 key"):
         read_manifest(forged, sent.case.asked, sent.manifest.request)

@@ -24,10 +24,10 @@ from agent.core.live import (
 from agent.core.media import SoundDescription, SoundPacket
 from agent.core.timebase import BootNs, ClockQuality
 from agent.core.vault.age.sealing import seal_bytes
-from agent.core.vault.spans import TimeSpan
+from agent.core.vault.fields import TimeSpan
 from agent.errors import DoorwardError, FormatError
 from agent.media.sound import live_sound
-from agent.wire import base64
+from agent.wire import strictjson
 from tests.live_parts import key_file, part_of
 from tests.second_reader import vault as second_reader
 from tests.second_reader.json_once import RefusedError
@@ -166,7 +166,9 @@ def test_a_live_gop_of_more_than_an_hour_and_a_key_of_another_length_are_refused
     with pytest.raises(FormatError):
         LiveContext(device="0" * 16, span=span(3_600_000_001))
     for size in (31, 32, 33):
-        key = read_key(json.dumps({"v": 1, "kid": 0, "key": base64.encode(bytes(size))}, sort_keys=True).encode())
+        key = read_key(
+            json.dumps({"v": 1, "kid": 0, "key": strictjson.encode_base64(bytes(size))}, sort_keys=True).encode()
+        )
         if size == 32:
             assert key.base_key == bytes(32)
         else:

@@ -20,9 +20,8 @@ from agent.core.retention import (
 )
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import Totals, VaultEntry
-from agent.core.vault.names import segment_id
+from agent.core.vault.fields import Stamp, segment_id
 from agent.core.vault.records import EvictionReason
-from agent.core.vault.spans import Stamp
 from agent.errors import ConfigurationError
 
 NOW_MS = 1_000_000_000

@@ -13,7 +13,7 @@ from agent.core.disclosure import ReleasedItem, check_tip_part, read_tip, releas
 from agent.core.requests import OutboxPart, OutboxRecord
 from agent.core.vault.records import SegmentRecord
 from agent.errors import FormatError, OpenError, RequestError
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.disclosures import TipManifest, tip_records_encoding
 from agent.wire.identities import public_key_of
 from agent.wire.statements import Tip
@@ -103,7 +103,7 @@ def test_a_tip_that_disagrees_in_one_thing_releases_nothing(case: Case, why: str
 
 
 def test_words_alone_name_no_device(case: Case) -> None:
-    words = tip_of(case, segments=(), posters=(), message=base64.encode(b"sealed"))
+    words = tip_of(case, segments=(), posters=(), message=strictjson.encode_base64(b"sealed"))
     manifest = tip_manifest_of((), (), words, custodians.MLDSA_KEY, lambda _records: pytest.fail("nothing to sign"))
     assert (manifest.device, manifest.records, manifest.parts) == (None, (), ())
     assert (manifest.device_mldsa, manifest.records_mldsa) == (None, None)
@@ -166,7 +166,7 @@ def test_a_tip_under_another_name_or_with_other_records_is_refused(
 def signed_twice(records: tuple[str, ...]) -> dict[str, Any]:
     """Other records, as a doorbell could sign them."""
     signature = custodians.MLDSA.sign(tip_records_encoding(records))
-    return {"records": records, "records_mldsa": base64.encode(signature)}
+    return {"records": records, "records_mldsa": strictjson.encode_base64(signature)}
 
 
 def test_a_still_that_was_never_recorded_is_refused(manifest: TipManifest, case: Case) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.core.webpush import PADDED_BYTES, Subscription, encrypt, padded, point_of, subscription, vapid
 from agent.errors import FormatError
-from agent.wire.base64 import decode_url, encode_url
+from agent.wire.strictjson import decode_base64url, encode_base64url
 
 # RFC 8291, appendix A
 AUTH = "BTBZMqHH6r4Tts7J_aSIgg"
@@ -34,25 +34,25 @@ ENDPOINT = "https://push.example.net/push/JzLQ3raZJfFBR0aqvOMsLrt54w4rJUsV"
 
 
 def key(text: str) -> ec.EllipticCurvePrivateKey:
-    return ec.derive_private_key(int.from_bytes(decode_url(text), "big"), ec.SECP256R1())
+    return ec.derive_private_key(int.from_bytes(decode_base64url(text), "big"), ec.SECP256R1())
 
 
 def verify(header: str) -> dict[str, object]:
     """The claims.  Raises `InvalidSignature`."""
     token, _, public = header.removeprefix("vapid t=").partition(", k=")
     signed, _, signature = token.rpartition(".")
-    raw = decode_url(signature)
+    raw = decode_base64url(signature)
     der = encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
-    point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), decode_url(public))
+    point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), decode_base64url(public))
     point.verify(der, signed.encode(), ec.ECDSA(hashes.SHA256()))
-    claims: dict[str, object] = json.loads(decode_url(signed.partition(".")[2]))
+    claims: dict[str, object] = json.loads(decode_base64url(signed.partition(".")[2]))
     return claims
 
 
 def test_the_example_of_rfc_8291_is_encrypted_to_the_last_byte() -> None:
     to = subscription(ENDPOINT, BROWSER, AUTH)
-    body = encrypt(b"When I grow up, I want to be a watermelon", to, salt=decode_url(SALT), ephemeral=key(SENDER))
-    assert encode_url(body) == BODY
+    body = encrypt(b"When I grow up, I want to be a watermelon", to, salt=decode_base64url(SALT), ephemeral=key(SENDER))
+    assert encode_base64url(body) == BODY
 
 
 def test_the_example_of_rfc_8292_verifies_and_ours_says_the_same() -> None:
@@ -89,9 +89,9 @@ def test_what_is_no_subscription_is_refused_in_words(endpoint: str, p256dh: str,
     [
         ("http://push.example.net/a", BROWSER, AUTH),
         ("https://push.example.net/a b", BROWSER, AUTH),
-        (ENDPOINT, encode_url(b"\x04" + b"\x01" * 64), AUTH),
-        (ENDPOINT, encode_url(b"\x04" * 64), AUTH),
-        (ENDPOINT, BROWSER, encode_url(b"x" * 15)),
+        (ENDPOINT, encode_base64url(b"\x04" + b"\x01" * 64), AUTH),
+        (ENDPOINT, encode_base64url(b"\x04" * 64), AUTH),
+        (ENDPOINT, BROWSER, encode_base64url(b"x" * 15)),
     ],
 )
 def test_other_addresses_points_and_secrets_are_refused(endpoint: str, p256dh: str, auth: str) -> None:
@@ -128,8 +128,8 @@ def test_the_longest_address_is_a_thousand_letters() -> None:
 def test_a_token_names_the_service_the_sender_and_its_end_and_how_it_is_signed() -> None:
     header = vapid(ENDPOINT, "mailto:push@example.com", 1_453_523_768, key(SENDER))
     head, claims, _ = header.removeprefix("vapid t=").partition(", k=")[0].split(".")
-    assert json.loads(decode_url(head)) == {"typ": "JWT", "alg": "ES256"}
-    assert json.loads(decode_url(claims)) == {
+    assert json.loads(decode_base64url(head)) == {"typ": "JWT", "alg": "ES256"}
+    assert json.loads(decode_base64url(claims)) == {
         "aud": "https://push.example.net", "exp": 1_453_523_768, "sub": "mailto:push@example.com",
     }  # fmt: skip
-    assert header.endswith(f", k={encode_url(point_of(key(SENDER)))}")
+    assert header.endswith(f", k={encode_base64url(point_of(key(SENDER)))}")

@@ -24,8 +24,8 @@ from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.config import Configuration
 from agent.config.settings import ClipsConfig, DeviceConfig, PageConfig
+from agent.core.vault.fields import TimeSpan
 from agent.core.vault.records import GapReason, GapRecord, SegmentRecord
-from agent.core.vault.spans import TimeSpan
 from agent.custodian.state_folder import StateFolder
 from agent.ipc.control_client import DeviceLink
 from agent.solo import Solo

@@ -16,7 +16,7 @@ from agent.core.retention import RetentionLimits
 from agent.core.timebase import ClockQuality, ClockReading
 from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.names import VaultFile
+from agent.core.vault.fields import VaultFile
 from agent.core.vault.records import EvictionReason, SegmentRecord
 from agent.errors import DoorwardError, StorageError
 from agent.recorder import manifest_writer, segment_writer, vault

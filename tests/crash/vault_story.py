@@ -12,8 +12,7 @@ from agent.core.retention import RetentionLimits
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.chapters import ChapterLimits
-from agent.core.vault.digest import digest
-from agent.core.vault.names import SHARDS, FileKind, parse_name
+from agent.core.vault.fields import SHARDS, FileKind, parse_name
 from agent.core.vault.records import (
     CONTINUOUS,
     BootRecord,
@@ -22,6 +21,7 @@ from agent.core.vault.records import (
     GapReason,
     RecoveredRecord,
     SegmentRecord,
+    digest,
 )
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import StorageError

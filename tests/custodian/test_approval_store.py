@@ -12,9 +12,9 @@ from agent.core.consent import RequestState
 from agent.custodian import approvals
 from agent.errors import OpenError, RequestError
 from agent.wire import strictjson
-from agent.wire.base64 import encode as b64
 from agent.wire.control import Frame, decode_approval
 from agent.wire.identities import private_key_from_seed
+from agent.wire.strictjson import encode as b64
 from tests import custodians
 from tests.custodian.test_tips import tip, with_tips
 from tests.custodian.test_two_owners import co_approval

@@ -17,7 +17,7 @@ from agent.core.vault.coverage import CoverageSpan, CoverageState
 from agent.custodian.home_status import HomeStateHandler
 from agent.custodian.vault_follower import ReadOnlyDisk
 from agent.errors import RequestError
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed
 from agent.wire.statements import (
@@ -500,7 +500,8 @@ def test_a_request_is_shown_with_what_it_matched_and_is_still_here(door: Door, m
     lines = [door.vault.record(each).line for each in here]
     shown, body = answer(door, "request", id=asked.id)
     assert shown == {
-        "sealed": base64.encode(stored.sealed), "payload_sha256": sha256_of(asked), "state": "pending", "certain": True,
+        "sealed": strictjson.encode_base64(stored.sealed), "payload_sha256": sha256_of(asked), "state": "pending",
+        "certain": True,
         "segments": here, "records": [line.decode() for line in lines], "disclosure": None, "waits_s": None,
         "first": None, "receipt": None, "deletion": None,
     }  # fmt: skip

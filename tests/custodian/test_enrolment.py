@@ -9,7 +9,7 @@ import pytest
 
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.custodian.enrolment import INVITED_S, RECOVERY
-from agent.custodian.nonces import LIFE_S
+from agent.custodian.verified_statements import LIFE_S
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
 from agent.wire import strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agent.core.consent import RequestState
 from agent.core.timebase import ClockQuality, seconds
-from agent.core.vault.names import ID_BYTES, segment_id
+from agent.core.vault.fields import ID_BYTES, segment_id
 from agent.custodian import inbox, journal_sqlite
 from agent.custodian.holds import MOST_HELD as HELD_BY_OWNERS
 from agent.custodian.requests import MOST_HELD

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from agent.core.timebase import ClockQuality
-from agent.custodian.nonces import LIFE_S, Nonces
+from agent.custodian.verified_statements import LIFE_S, Nonces
 from agent.errors import OpenError, OvertakenError, RequestError
 from agent.wire.identities import private_key_from_seed
 from agent.wire.statements import (

@@ -19,7 +19,7 @@ from agent.core.consent import RequestState
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.errors import OpenError, StorageError
 from agent.ipc.outbox_files import DiskOutbox
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.control import Frame
 from agent.wire.envelope import read_unverified
 from agent.wire.fields import Incident
@@ -115,7 +115,7 @@ def test_after_everything_that_can_become_of_requests_no_file_has_a_word_of_them
     (bulletin,) = bulletins["bulletins"]
     assert strictjson.decode(read_unverified(opened(bulletin)).payload, Bulletin) == posted
     # The recovery identity opens it too; the requester's key and any other person's do not.
-    data = base64.decode(shown["sealed"])
+    data = strictjson.decode_base64(shown["sealed"])
     assert open_bytes(data, [custodians.RECOVERY_IDENTITY])
     for other in (custodians.REPLY_IDENTITY, HybridIdentity(b"x" * 32)):
         with pytest.raises(OpenError):

@@ -14,7 +14,7 @@ from agent.core.device_secret import DeviceSecret
 from agent.custodian import state_folder
 from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError, DoorwardError, StorageError
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.identities import dump_private_key, private_key_from_seed, public_key_of
 
 KEY = private_key_from_seed(b"k" * 32)
@@ -193,7 +193,8 @@ def test_a_secret_is_kept_beside_the_key_and_a_new_device_has_a_new_one(tmp_path
     known.initialise(KEY, b"s" * 32)
     assert known.device_secret() == DeviceSecret(b"s" * 32)
     assert (known.root / "device.key").read_text() == dump_private_key(KEY) + (
-        f"-----BEGIN DOORWARD DEVICE SECRET-----\n{base64.encode(b's' * 32)}\n-----END DOORWARD DEVICE SECRET-----\n"
+        f"-----BEGIN DOORWARD DEVICE SECRET-----\n{strictjson.encode_base64(b's' * 32)}\n"
+        "-----END DOORWARD DEVICE SECRET-----\n"
     )
     for each in (first, second):
         each.initialise(KEY)
@@ -207,7 +208,7 @@ def test_a_secret_is_kept_beside_the_key_and_a_new_device_has_a_new_one(tmp_path
         lambda text: text.partition("-----BEGIN DOORWARD")[0],
         lambda text: text.replace("DEVICE SECRET-----\n", "DEVICE SECRET-----"),
         lambda text: text.replace("-----END DOORWARD DEVICE SECRET", "-----END"),
-        lambda text: text.replace(base64.encode(b"s" * 32), base64.encode(b"s" * 31)),
+        lambda text: text.replace(strictjson.encode_base64(b"s" * 32), strictjson.encode_base64(b"s" * 31)),
     ],
     ids=["no block", "no beginning", "no end", "too short"],
 )

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from agent.core.timebase import ClockQuality
+from agent.core.vault.fields import Stamp, segment_id
 from agent.core.vault.manifest import ChainHead, RawLine, chapter_start, sign_record, split_lines
-from agent.core.vault.names import segment_id
 from agent.core.vault.records import RecoveredRecord, SealedFile
 from agent.core.vault.segment import Begin
-from agent.core.vault.spans import Stamp
 from agent.custodian import timeline as module
 from agent.custodian.timeline import Timeline
 from agent.wire.identities import private_key_from_seed

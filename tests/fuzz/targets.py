@@ -43,15 +43,15 @@ from agent.core.vault.age import recipients
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.excerpt import read_excerpt
+from agent.core.vault.fields import parse_name
 from agent.core.vault.manifest import parse_line, verify_chain
-from agent.core.vault.names import parse_name
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import DoorwardError, FormatError
 from agent.ipc import protocol
 from agent.ipc.control_operations import OPERATIONS, read_operation
 from agent.ipc.rpc import ROLE_SOCKET, read_answer, read_request, refusal, request_frame, success
 from agent.media.onvif_sei import is_media_sei, parse_sei
-from agent.wire import base64, envelope, inbound, statements, strictjson, uploads
+from agent.wire import envelope, inbound, statements, strictjson, uploads
 from agent.wire.broker_directory import directory_sha256, open_directory
 from agent.wire.broker_enrolment import device_proof, proven_device, read_ticket
 from agent.wire.control import Frame, decode_statement, encode_statement, read_frame, split_body, write_frame
@@ -151,7 +151,7 @@ def topic(data: bytes) -> None:
 
 def encoded(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
-    assert base64.encode(base64.decode(text)) == text
+    assert strictjson.encode_base64(strictjson.decode_base64(text)) == text
 
 
 def opened_disclosure(data: bytes) -> None:
@@ -224,7 +224,7 @@ def _live_parts() -> tuple[bytes, ...]:
 
 def talk_frame(data: bytes) -> None:
     """A sealed frame opens only as it was sealed. Its content is read or refused."""
-    reader = FrameReader(base64.decode(TALK["key"]), bytes.fromhex(TALK["session"]))
+    reader = FrameReader(strictjson.decode_base64(TALK["key"]), bytes.fromhex(TALK["session"]))
     with contextlib.suppress(FormatError):
         reader.open(data)
         assert data.hex() in {row["frame"] for row in (*TALK["frames"], *TALK["refused"])}
@@ -237,7 +237,9 @@ def talk_frame(data: bytes) -> None:
 def _vectors(folder: str) -> Iterator[bytes]:
     for path in sorted((VECTORS / folder).glob("*.json")):
         vector = json.loads(path.read_text())
-        yield vector["envelope"].encode() if "envelope" in vector else base64.decode(vector["envelope_base64"])
+        yield (
+            vector["envelope"].encode() if "envelope" in vector else strictjson.decode_base64(vector["envelope_base64"])
+        )
 
 
 def _payloads() -> Iterator[bytes]:
@@ -285,7 +287,9 @@ def _time_opening(data: bytes) -> object:
 
 def _time_stamp(data: bytes) -> object:
     """Bytes of a stranger confirm nothing, and only doubts come of them."""
-    proof = TimeProof(**{**TIMES["opening"]["proof"], "stamps": (TimeStamp(name="tsa", response=base64.encode(data)),)})
+    proof = TimeProof(
+        **{**TIMES["opening"]["proof"], "stamps": (TimeStamp(name="tsa", response=strictjson.encode_base64(data)),)}
+    )
     _, found, _ = confirmations(proof, samples.DEVICE_KEYS, TimeTrust(roots=(AUTHORITY,)))
     assert not found
     return found

@@ -36,7 +36,7 @@ from agent.ipc.control_client import DeviceLink
 from agent.media.poster import poster
 from agent.ports import CameraEnd
 from agent.recorder.capture.camera_picamera2 import EncoderChoice, PiCamera, PiMode, encoding
-from agent.recorder.capture.encoding import EncodingSettings
+from agent.recorder.capture.delivery import EncodingSettings
 from agent.solo import Solo
 from agent.wire.fields import Kind, ZoneKind
 from agent.wire.identities import private_key_from_seed

@@ -21,7 +21,7 @@ from agent.core.alerts.kinds import ALERTS
 from agent.core.clock_trust import LONGEST_WAIT_US
 from agent.core.transfer import OpenTransfers
 from agent.core.trust_chunks import MOST_CHUNKS
-from agent.custodian import approvals, link_sessions, live_buffer, nonces
+from agent.custodian import approvals, link_sessions, live_buffer, verified_statements
 from agent.custodian.alerts.push_channels import UNUSED_S
 from agent.custodian.page import listener, request_guard, sessions
 from agent.ipc.rpc import CONTROL_SOCKET, ROLE_SOCKET
@@ -152,7 +152,7 @@ def test_promises_and_mechanisms_state_the_figures_of_the_code() -> None:
     promised = " ".join(PROMISED.split())
     assert sessions.CODE_LIFE_S == 15 * 60
     assert "once and for 15 minutes" in promised
-    assert nonces.LIFE_S == 600
+    assert verified_statements.LIFE_S == 600
     assert "in order and within ten minutes" in promised
     assert BusSettings("h", 1, "n", Path(), Path(), Path()).inbound_beat_s == 0.1
     assert "acknowledged at the next tenth of a second" in ANALYSED

@@ -12,7 +12,7 @@ import pytest
 from agent.core.talk.frames import FrameReader
 from agent.errors import FormatError
 from agent.recorder.playback.sounds import _linear
-from agent.wire import base64
+from agent.wire import strictjson
 from tests.second_reader.json_once import RefusedError
 from tests.second_reader.talk import Frames, read_offer
 from tests.talkers import mulaw, writer_of
@@ -22,12 +22,12 @@ from tests.wire import samples
 VECTOR: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "talk" / "session.json").read_text(encoding="utf-8")
 )
-KEY, SESSION = base64.decode(VECTOR["key"]), VECTOR["session"]
+KEY, SESSION = strictjson.decode_base64(VECTOR["key"]), VECTOR["session"]
 
 
 def second_reader_of(**changed: Any) -> Any:
     given = {name: VECTOR[name] for name in ("challenge", "device", "identity")} | changed
-    return read_offer(VECTOR["envelope"].encode(), base64.decode(VECTOR["sealed"]), **given)
+    return read_offer(VECTOR["envelope"].encode(), strictjson.decode_base64(VECTOR["sealed"]), **given)
 
 
 def test_the_second_reader_reads_the_offer_and_refuses_another_challenge() -> None:
@@ -41,8 +41,8 @@ def test_the_second_reader_reads_the_offer_and_refuses_another_challenge() -> No
 def test_our_own_client_reads_the_offer() -> None:
     from agent.clients.opening import HybridIdentity
 
-    secret, _ = writer_of(base64.decode(VECTOR["sealed"]), HybridIdentity.parse(VECTOR["identity"]))
-    assert (secret.session, base64.decode(secret.key)) == (SESSION, KEY)
+    secret, _ = writer_of(strictjson.decode_base64(VECTOR["sealed"]), HybridIdentity.parse(VECTOR["identity"]))
+    assert (secret.session, strictjson.decode_base64(secret.key)) == (SESSION, KEY)
 
 
 def test_recorder_and_second_reader_open_each_frame_and_refuse_the_same() -> None:

@@ -59,7 +59,7 @@ def test_a_request_prepares_its_answer_while_it_is_defined(monkeypatch: pytest.M
     """Two threads that decode a type for the first time at once would end the process."""
     prepared: list[object] = []
     monkeypatch.setattr(rpc, "prepare", prepared.append)
-    monkeypatch.setattr("agent.wire.prepared.prepare", prepared.append)
+    monkeypatch.setattr("agent.wire.strictjson.prepare", prepared.append)
 
     class Ask(Request[Said], frozen=True):
         number: int

@@ -230,8 +230,22 @@ GROUPS = (
     ),
     Group(
         "core",
-        ("agent/core/*.py", "agent/core/alerts/*.py", "agent/core/talk/*.py", "agent/core/transfer/*.py"),
-        ("tests/core/test_*.py", "tests/core/alerts", "tests/core/talk", "tests/core/transfer"),
+        (
+            "agent/core/*.py",
+            "agent/core/alerts/*.py",
+            "agent/core/talk/*.py",
+            "agent/core/transfer/*.py",
+            "agent/mqtt/pacing.py",
+        ),
+        (
+            "tests/core/test_*.py",
+            "tests/core/alerts",
+            "tests/core/talk",
+            "tests/core/transfer",
+            "tests/mqtt/test_fair_queue.py",
+            "tests/mqtt/test_inbound.py",
+            "tests/mqtt/test_pacing.py",
+        ),
         without=(
             *(f"agent/core/{name}" for name in CODE),
             *(f"agent/core/{name}.py" for name in ("updates", "trust_change", "trust_chunks", "sframe", "live")),

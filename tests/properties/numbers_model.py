@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from agent.custodian.nonces import LIFE_S, Nonces
+from agent.custodian.verified_statements import LIFE_S, Nonces
 from agent.wire.identities import public_key_of
 from agent.wire.statements import OptIn, OptOut, Scope
 from tests.custodians import APPROVER, signed, stated

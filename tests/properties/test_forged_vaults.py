@@ -15,12 +15,11 @@ import pytest
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.excerpt import Cover, ExcerptBuilder, covers_of, read_excerpt
+from agent.core.vault.fields import Stamp, TimeSpan, segment_id
 from agent.core.vault.hash_chain import FIRST
 from agent.core.vault.manifest import ChainHead, LineSigner, RawLine, follow, parse_line, sign_record
-from agent.core.vault.names import segment_id
 from agent.core.vault.records import BootRecord, CoverageRecord, Record, RingRecord, SealedFile, SegmentRecord
 from agent.core.vault.signed_once import end_of
-from agent.core.vault.spans import Stamp, TimeSpan
 from agent.errors import FormatError
 from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 from tests.properties.amounts import amount

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from agent.custodian import nonces
+from agent.custodian import verified_statements
 from agent.custodian.journal_sqlite import SqliteJournal
-from agent.custodian.nonces import Nonces
+from agent.custodian.verified_statements import Nonces
 from tests.properties.amounts import amount
 from tests.properties.consent_model import Broken, Exploration, remembering
 from tests.properties.numbers_model import NumbersWorld
@@ -77,11 +77,11 @@ Mutation = Callable[[pytest.MonkeyPatch], None]
 
 
 def a_number_counts_for_an_hour(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(nonces, "LIFE_S", 3600)
+    patch.setattr(verified_statements, "LIFE_S", 3600)
 
 
 def a_number_counts_for_a_second_less(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(nonces, "LIFE_S", nonces.LIFE_S - 1)
+    patch.setattr(verified_statements, "LIFE_S", verified_statements.LIFE_S - 1)
 
 
 def a_number_ages_by_the_wall_clock(patch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from agent.core.events import ButtonRing, ClipBegins, ClipEnds, EventBegins, Eve
 from agent.core.media import EncodedPacket, Gop, StreamDescription
 from agent.core.retention import ProtectedIds
 from agent.core.timebase import BootNs, seconds
-from agent.core.vault.names import segment_id
+from agent.core.vault.fields import segment_id
 from agent.core.vault.records import RingRecord, SegmentRecord
 from agent.core.vault.segment import split_media
 from agent.errors import FormatError, StorageError

@@ -35,7 +35,7 @@ from agent.core.recovery import RecoveryAction
 from agent.core.retention import ProtectedIds
 from agent.core.setup_state import SetupState
 from agent.core.talk.offers import TalkState
-from agent.core.vault.names import segment_id
+from agent.core.vault.fields import segment_id
 from agent.errors import DeviceError, StorageError
 from agent.ipc.protocol import LiveViewers, PutTalkOffer, TalkWork
 from agent.platform.disk import RealDisk

@@ -18,7 +18,7 @@ from agent.core.live_rate import small_picture
 from agent.core.media import EncodedPacket, Gop, SoundDescription, SoundPacket, StreamDescription
 from agent.core.sframe import FrameKey
 from agent.core.timebase import NS_PER_MS, BootNs, seconds
-from agent.core.vault.spans import span_between
+from agent.core.vault.fields import span_between
 from agent.errors import FormatError, NetworkError
 from agent.ipc.protocol import LiveViewers
 from agent.recorder import live_stream

@@ -22,8 +22,8 @@ from agent.core.live import LiveContext, live_plaintext, pieces_of, split_live, 
 from agent.core.media import Gop, SoundPacket
 from agent.core.segmenting import GopAssembler
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs, ClockQuality
+from agent.core.vault.fields import TimeSpan
 from agent.core.vault.segment import split_media
-from agent.core.vault.spans import TimeSpan
 from agent.custodian.live_buffer import LiveBuffer
 from agent.errors import FormatError, OpenError, RequestError
 from agent.ipc.control_client import DeviceLink

@@ -9,10 +9,10 @@ import pytest
 
 from agent.core.timebase import BootNs, seconds
 from agent.core.vault.chapters import ChapterLimits
+from agent.core.vault.fields import stamp
 from agent.core.vault.hash_chain import FIRST
 from agent.core.vault.manifest import parse_line, sign_record
 from agent.core.vault.records import GapReason, RingRecord
-from agent.core.vault.spans import stamp
 from agent.errors import StorageError
 from agent.vault.manifest_reader import ManifestCheck, check_manifest
 from agent.wire.identities import public_key_of

@@ -17,8 +17,8 @@ from structlog.testing import capture_logs
 
 from agent.core.retention import RetentionLimits
 from agent.core.vault.entries import VaultEntry
+from agent.core.vault.fields import VaultFile
 from agent.core.vault.manifest import ChainFault
-from agent.core.vault.names import VaultFile
 from agent.errors import StorageError
 from agent.recorder import scrub_thread
 from agent.recorder.scrub import Scrubber, ScrubStatus

@@ -20,7 +20,7 @@ from agent.core.timebase import NS_PER_S, BootNs
 from agent.ipc.protocol import LiveViewers
 from agent.media.fmp4 import header_of
 from agent.recorder import live_view
-from agent.recorder.capture.encoding import EncodingSettings
+from agent.recorder.capture.delivery import EncodingSettings
 from agent.recorder.live_view import LiveEncoder, SmallPictures
 from tests.recorder.test_live_view import Desk
 from tests.recorder.test_recorder_and_hardware import House, until

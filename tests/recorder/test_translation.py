@@ -37,7 +37,7 @@ from agent.recorder.capture.camera_picamera2 import PiCamera, PiMode
 from agent.recorder.capture.camera_rtsp import RtspCamera
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.recorder.capture.camera_v4l2 import V4l2Camera, V4l2Mode
-from agent.recorder.capture.encoding import EncodingSettings
+from agent.recorder.capture.delivery import EncodingSettings
 from agent.recorder.capture.microphone_alsa import AlsaMicrophone
 from agent.recorder.capture.microphone_file import FileMicrophone
 from agent.recorder.capture.microphone_rtsp import RtspMicrophone

@@ -18,7 +18,7 @@ import pytest
 
 from agent.clients.opening import VerifiedPrefix
 from agent.core.timebase import ClockQuality
-from agent.core.vault.names import SHARDS
+from agent.core.vault.fields import SHARDS
 from agent.core.vault.records import EvictionReason
 from agent.custodian.vault_follower import FollowingIndex
 from agent.errors import StorageError

@@ -10,8 +10,8 @@ from unittest import mock
 
 import pytest
 
+from agent.core.vault.fields import FileKind, VaultFile, segment_id
 from agent.core.vault.manifest import chapter_start
-from agent.core.vault.names import FileKind, VaultFile, segment_id
 from agent.errors import StorageError
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
 from tests.fake_disk import FakeDisk, Survival

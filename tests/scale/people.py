@@ -14,7 +14,7 @@ from collections import Counter
 from typing import Any
 
 from agent.errors import DoorwardError
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.disclosures import TIP_PADDED_BYTES, TipManifest, TipText
 from tests.scale.desk_side import AGENCY, DeskSide
 
@@ -35,7 +35,7 @@ class Tipsters:
         from tests.clients.requester.test_incoming_tips import sealed
 
         tip = secrets.token_hex(16)
-        message = base64.encode(sealed(self._desk.requester, strictjson.encode(TipText(v=1, text=words))))
+        message = strictjson.encode_base64(sealed(self._desk.requester, strictjson.encode(TipText(v=1, text=words))))
         manifest = TipManifest(v=1, tip=tip, trust_root=self._desk.root_id, message=message)
         data = sealed(self._desk.requester, strictjson.encode(manifest).ljust(TIP_PADDED_BYTES))
         for _ in range(_TRIES):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.core.vault.age.header import split
+from agent.core.vault.fields import FileKind, VaultFile
 from agent.core.vault.manifest import read_chain
-from agent.core.vault.names import FileKind, VaultFile
 from agent.core.vault.records import SegmentRecord
 from agent.custodian.state_folder import StateFolder
 

@@ -41,7 +41,7 @@ from agent.mqtt import BusSettings, MqttBus
 from agent.platform.system_clock import SystemClock
 from agent.ports import CameraEnd, Microphone
 from agent.recorder.capture.camera_file import FileCamera
-from agent.recorder.capture.encoding import EncodingSettings
+from agent.recorder.capture.delivery import EncodingSettings
 from agent.solo import Solo
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind, OnwardKind

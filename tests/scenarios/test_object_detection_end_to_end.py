@@ -35,7 +35,7 @@ from agent.ports import Camera
 from agent.recorder import detection_setup, object_detection
 from agent.recorder.capture.camera_file import FileCamera
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
-from agent.recorder.capture.encoding import EncodingSettings
+from agent.recorder.capture.delivery import EncodingSettings
 from agent.solo import Solo
 from agent.wire.identities import private_key_from_seed
 from tests.networks import FakeNetwork, everywhere, real_eye, real_models

@@ -1,4 +1,4 @@
-"""Each struct that threads may decode is prepared while its module is imported (agent/wire/prepared.py)."""
+"""Each struct that threads may decode is prepared while its module is imported (agent/wire/strictjson.py)."""
 
 from __future__ import annotations
 

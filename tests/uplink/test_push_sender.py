@@ -25,7 +25,7 @@ from agent.core.webpush import padded, point_of, push_address
 from agent.errors import ConfigurationError, NetworkError
 from agent.uplink import cut_off
 from agent.uplink.push_sender import WebPushSender, _message, _over_tls
-from agent.wire.base64 import decode, encode, encode_url
+from agent.wire.strictjson import decode_base64, encode_base64, encode_base64url
 from tests.core.test_webpush import verify
 from tests.slow_servers import HANGS, CutsOnceSpoken, Dripping
 
@@ -95,7 +95,7 @@ def service() -> Iterator[PushService]:
 
 
 def address(browser: Browser, vapid: ec.EllipticCurvePrivateKey) -> str:
-    return push_address(ENDPOINT, encode_url(point_of(browser.key)), encode_url(browser.auth), vapid)
+    return push_address(ENDPOINT, encode_base64url(point_of(browser.key)), encode_base64url(browser.auth), vapid)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_message_with_a_picture_is_as_long_as_one_without_and_one_that_is_too_
     told = with_one["picture"]
     assert told["header"].splitlines()[-1].startswith("--- ")
     assert told["header"].endswith("\n"), "and nothing of the payload, which is no text"
-    assert open_bytes(told["header"].encode() + decode(told["payload"]), [key]) == b"W" * 1500
+    assert open_bytes(told["header"].encode() + decode_base64(told["payload"]), [key]) == b"W" * 1500
 
 
 def test_a_message_tells_the_browser_how_old_it_is_if_the_clock_was_known(service: PushService) -> None:
@@ -146,7 +146,10 @@ def test_a_message_tells_the_browser_how_old_it_is_if_the_clock_was_known(servic
 
 def test_a_picture_whose_header_is_no_text_keeps_no_alert_back() -> None:
     told = json.loads(_message({"title": "t"}, b"age\xff\n--- mac\n\x00payload"))
-    assert told == {"title": "t", "picture": {"header": "age\ufffd\n--- mac\n", "payload": encode(b"\x00payload")}}
+    assert told == {
+        "title": "t",
+        "picture": {"header": "age\ufffd\n--- mac\n", "payload": encode_base64(b"\x00payload")},
+    }
     assert json.loads(_message({"title": "t"}, b"")) == {"title": "t"}
 
 
@@ -170,7 +173,7 @@ def test_the_browser_opens_what_the_service_in_between_cannot_read(service: Push
     assert int(headers["TTL"]) > 0
     claims = verify(headers["Authorization"])
     assert claims["aud"] == "https://push.test"
-    assert headers["Authorization"].endswith(encode_url(point_of(vapid)))
+    assert headers["Authorization"].endswith(encode_base64url(point_of(vapid)))
 
 
 @pytest.mark.parametrize(("status", "words"), [(410, "ended its subscription"), (429, "answered 429"), (500, "500")])
@@ -213,7 +216,7 @@ def test_the_whole_endpoint_is_used(service: PushService, endpoint: str, host: s
         return service.connect("push.test", 443)
 
     key = ec.generate_private_key(ec.SECP256R1())
-    url = push_address(endpoint, encode_url(point_of(browser.key)), encode_url(browser.auth), key)
+    url = push_address(endpoint, encode_base64url(point_of(browser.key)), encode_base64url(browser.auth), key)
     WebPushSender(connect).send(url, "t", "b")
     assert reached == [(host, port)]
     assert service.taken[0][0]["path"] == path
@@ -273,7 +276,7 @@ def test_a_name_that_cannot_be_looked_up_ends_no_sender() -> None:
     """It is too long for a label, which Python's resolver takes for a wrong value and not for an absent host."""
     endpoint, browser = f"https://{'a' * 70}.test/p", Browser()
     key = ec.generate_private_key(ec.SECP256R1())
-    url = push_address(endpoint, encode_url(point_of(browser.key)), encode_url(browser.auth), key)
+    url = push_address(endpoint, encode_base64url(point_of(browser.key)), encode_base64url(browser.auth), key)
     with pytest.raises(NetworkError, match="cannot be reached"):
         WebPushSender().send(url, "t", "b")
 

@@ -11,7 +11,7 @@ import pytest
 from agent.clients.owner.keys import IdentityKind
 from agent.core.vault.age.sealing import seal_bytes
 from agent.custodian.page.button_code import CODE_PREFIX
-from agent.wire import base64
+from agent.wire import strictjson
 from tests.web.test_the_program import node
 
 pytestmark = pytest.mark.interop
@@ -26,7 +26,7 @@ def test_the_page_gives_back_a_code_and_never_what_else_a_doorbell_seals(tmp_pat
     def sealed(text: str, *to: object) -> str:
         recipients = [each.recipient() for each in to or (own,)]  # type: ignore[attr-defined]
         token = secrets.token_bytes
-        return base64.encode(seal_bytes(text.encode(), recipients, file_key=token(16), nonce=token(16)))
+        return strictjson.encode_base64(seal_bytes(text.encode(), recipients, file_key=token(16), nonce=token(16)))
 
     secret = "a request, a film or the token of an enrolment"
     cases = {
@@ -38,7 +38,7 @@ def test_the_page_gives_back_a_code_and_never_what_else_a_doorbell_seals(tmp_pat
         sealed(CODE_PREFIX + CODE + secret): REFUSED,
         sealed(f"{secret}\n{CODE_PREFIX}{CODE}"): REFUSED,
         sealed(CODE_PREFIX + CODE + "\n"): REFUSED,
-        base64.encode(b"no age file"): REFUSED,
+        strictjson.encode_base64(b"no age file"): REFUSED,
     }
     path = tmp_path / "cases.json"
     path.write_text(json.dumps({"identity": own.secret_text(), "sealed": list(cases)}))

@@ -27,6 +27,7 @@ from agent.clients.owner.decisions import ShareChoice
 from agent.clients.owner.redaction import film_length_ms, read_plan
 from agent.core.media import SoundPacket, VideoCodec
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs, ClockQuality
+from agent.core.vault.fields import TimeSpan
 from agent.core.vault.redactions import (
     MOST_PLACES,
     Place,
@@ -37,12 +38,11 @@ from agent.core.vault.redactions import (
     places_within,
 )
 from agent.core.vault.segment import split_media
-from agent.core.vault.spans import TimeSpan
 from agent.errors import DoorwardError
 from agent.ipc.control_operations import MOST_STATEMENT_BYTES
 from agent.media.annexb import ParameterSets, nal_units
 from agent.media.sound import sound_mp4
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.statements import Redacted, SealedItem
 from tests.sounds import noise, packets_of, stereo, track
 from tests.web.test_the_program import WEB, require_node
@@ -346,12 +346,12 @@ def test_a_redacted_file_opens_with_the_key_that_the_approval_commits_to(exact: 
     to = str(TO.recipient())
     film = b"\0\0\0\x0bfreeabc"
     own = OWN | exact
-    found = answer("seal", record=RECORD, device="a" * 16, own=own, recipient=to, media=base64.encode(film))
+    found = answer("seal", record=RECORD, device="a" * 16, own=own, recipient=to, media=strictjson.encode_base64(film))
     item = SealedItem(
         id=RECORD["id"], payload_sha256="0" * 64, header_sha256="0" * 64,
         redacted=Redacted(payload_sha256="0" * 64, key=found["commitment"]),
     )  # fmt: skip
-    media, context = split_media(open_redacted(item, base64.decode(found["file"]), [TO]))
+    media, context = split_media(open_redacted(item, strictjson.decode_base64(found["file"]), [TO]))
     assert media == film
     assert json.loads(strictjson.encode(context)) == {
         "kind": "segment", "device": "a" * 16, "segment": RECORD["id"], "event": RECORD["event"], "ordinal": 4,
@@ -362,7 +362,7 @@ def test_a_redacted_file_opens_with_the_key_that_the_approval_commits_to(exact: 
 @pytest.mark.parametrize("size", [0, 1, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 2 << 16])
 def test_a_file_of_any_size_is_sealed_as_age_does(size: int) -> None:
     found = answer("seal", recipient=str(TO.recipient()), zeros=size)
-    assert open_bytes(base64.decode(found["file"]), [TO]) == bytes(size)
+    assert open_bytes(strictjson.decode_base64(found["file"]), [TO]) == bytes(size)
 
 
 # -- drawing -----------------------------------------------------------------------------------------------------------
@@ -401,8 +401,10 @@ def test_the_page_writes_a_film_as_the_doorbell_does(media: bytes) -> None:
     with av.open(io.BytesIO(media)) as container:
         stream = container.streams.video[0]
         size = {"width": stream.width, "height": stream.height}
-    made = answer("film", media=base64.encode(media), configuration=base64.encode(configuration), **size)
-    assert base64.decode(made) == media
+    made = answer(
+        "film", media=strictjson.encode_base64(media), configuration=strictjson.encode_base64(configuration), **size
+    )
+    assert strictjson.decode_base64(made) == media
 
 
 @pytest.fixture(scope="module")
@@ -428,10 +430,10 @@ UNKNOWN, BT601 = 2, 6
 def lossless(pictures: Sequence[Values], keys: Sequence[int] = (0,), signal: dict[str, Any] = PLAIN) -> bytes:
     """The film that the page's encoder makes of pictures in yuv420p."""
     width, height = pictures[0].shape[1], pictures[0].shape[0] * 2 // 3
-    own = [base64.encode(picture.tobytes()) for picture in pictures]
+    own = [strictjson.encode_base64(picture.tobytes()) for picture in pictures]
     found = answer("lossless", width=width, height=height, pictures=own, keys=list(keys), signal=signal)
     assert "is" in found, found
-    return base64.decode(found["is"])
+    return strictjson.decode_base64(found["is"])
 
 
 def hard_pictures(width: int, height: int) -> list[Values]:
@@ -518,7 +520,7 @@ def test_the_page_reads_whether_a_recorded_film_names_square_pixels(aspect: str,
         "signal",
         colours={"primaries": "bt709", "transfer": None, "matrix": "smpte170m", "fullRange": True},
         codec="avc1.42c01f",
-        description=base64.encode(avcc_of(bytes(codec.extradata or b""))),
+        description=strictjson.encode_base64(avcc_of(bytes(codec.extradata or b""))),
     )
     assert described == {"isFullRange": True, "namesSquare": aspect == "1", "colours": [1, UNKNOWN, BT601]}
 
@@ -575,14 +577,14 @@ def test_what_stands_before_the_aspect_in_the_parameters_of_a_film_is_passed(
     unit = re.sub(rb"\0\0(?=[\0-\3])", b"\0\0\3", plain)
     assert (unit != plain) is (order == "zeros like a start code")
     description = bytes((1, 100, 0, 31, 0xFF, 0xE1)) + len(unit).to_bytes(2) + unit
-    found = answer("signal", colours={}, codec="avc1.64001f", description=base64.encode(description))
+    found = answer("signal", colours={}, codec="avc1.64001f", description=strictjson.encode_base64(description))
     assert found["namesSquare"] is (aspect == 1)
 
 
 @pytest.mark.parametrize("record", [b"", b"\1\0", b"\1" + b"\xff" * 40, b"\1" + bytes(7), bytes(range(60))])
 def test_parameters_that_make_no_sense_name_no_square_pixels_and_end(record: bytes) -> None:
     nothing = {"primaries": None, "transfer": None, "matrix": None, "fullRange": None}
-    found = answer("signal", colours=nothing, codec="avc1.000000", description=base64.encode(record))
+    found = answer("signal", colours=nothing, codec="avc1.000000", description=strictjson.encode_base64(record))
     assert found["isFullRange"] is False
     assert "colours" not in found
     assert found["namesSquare"] is False
@@ -601,8 +603,10 @@ def test_the_planes_of_a_picture_are_read_from_rows_with_a_gap_behind_them(forma
     for plane in stored:
         layout.append({"offset": len(content), "stride": plane.shape[1] + gap})
         content += np.pad(plane, ((0, 0), (0, gap)), constant_values=255).tobytes()
-    found = answer("planes", format=format, width=width, height=height, layout=layout, bytes=base64.encode(content))
-    assert [base64.decode(each) for each in found] == [each.tobytes() for each in (luma, *colours)]
+    found = answer(
+        "planes", format=format, width=width, height=height, layout=layout, bytes=strictjson.encode_base64(content)
+    )
+    assert [strictjson.decode_base64(each) for each in found] == [each.tobytes() for each in (luma, *colours)]
 
 
 def test_the_level_of_a_film_is_one_that_allows_its_size_and_rate() -> None:
@@ -617,10 +621,10 @@ def unit(kind: int, size: int = 9) -> bytes:
 def test_only_the_slices_of_an_encoded_picture_are_kept() -> None:
     """An encoder may write its name, or fill up to a rate that depends on what it has seen."""
     sample = unit(9, 2) + unit(7) + unit(8) + unit(6, 300) + unit(5, 70) + unit(12, 500) + unit(5, 3)
-    found = answer("alone", sample=base64.encode(sample))
-    assert base64.decode(found["is"]) == unit(5, 70) + unit(5, 3)
+    found = answer("alone", sample=strictjson.encode_base64(sample))
+    assert strictjson.decode_base64(found["is"]) == unit(5, 70) + unit(5, 3)
     for cut in (sample[:-1], sample + b"\0\0\0", b"\0\0\0\0"):
-        assert answer("alone", sample=base64.encode(cut))["refused"][0] == "error.format"
+        assert answer("alone", sample=strictjson.encode_base64(cut))["refused"][0] == "error.format"
 
 
 def heard_in(sound: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -630,13 +634,13 @@ def heard_in(sound: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 
 def muted(sound: bytes, *redactions: Redaction, length: int = 2000) -> dict[str, Any]:
     planned = [json.loads(strictjson.encode(each)) for each in redactions]
-    found: dict[str, Any] = answer("muted", sound=base64.encode(sound), redactions=planned, length=length)
+    found: dict[str, Any] = answer("muted", sound=strictjson.encode_base64(sound), redactions=planned, length=length)
     return found
 
 
 @pytest.mark.parametrize("sound", [track(2.0), stereo(2.0)], ids=["mono", "stereo"])
 def test_a_muted_stretch_is_silent_and_the_rest_sounds_as_recorded(sound: bytes) -> None:
-    made = base64.decode(muted(sound, VOICE)["is"])
+    made = strictjson.decode_base64(muted(sound, VOICE)["is"])
     require_muted(made, [VOICE])
     before, after = packets_of(sound), packets_of(made)
     assert [at_ns for at_ns, _ in before] == [at_ns for at_ns, _ in after]
@@ -670,7 +674,7 @@ def test_two_sounds_that_differ_only_in_a_muted_stretch_become_the_same_bytes() 
 
 
 def test_a_mute_that_lasts_to_the_end_lasts_longer_than_an_altered_record_says() -> None:
-    made = base64.decode(muted(track(2.0), VOICE, length=1400)["is"])
+    made = strictjson.decode_base64(muted(track(2.0), VOICE, length=1400)["is"])
     assert np.abs(heard_in(made)[:, 17_000:]).max() == 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.control import encode_approval
 from agent.wire.identities import private_key_from_seed
 from tests import custodians
@@ -40,7 +40,7 @@ def case(door: Door, name: str, disclosure: Any, *kept: Any) -> dict[str, Any]:
         "enrolments": [each.decode() for each in door.custodian.enrolments.envelopes],
         "entries": door.entries(),
         "disclosure": disclosure,
-        "opened": base64.encode(encode_approval(*kept)),
+        "opened": strictjson.encode_base64(encode_approval(*kept)),
     }
 
 

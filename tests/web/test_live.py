@@ -11,9 +11,9 @@ from agent.clients.opening import HybridIdentity
 from agent.core.live import LiveContext, live_plaintext
 from agent.core.media import Gop
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality
-from agent.core.vault.spans import TimeSpan
+from agent.core.vault.fields import TimeSpan
 from agent.media.fmp4 import FragmentedMp4Writer
-from agent.wire import base64
+from agent.wire import strictjson
 from tests.cameras import filmed_by_camera
 from tests.live_parts import part_of
 from tests.web.test_the_program import node
@@ -28,7 +28,7 @@ OWNER, STRANGER = (HybridIdentity(bytes([number]) * 32) for number in (1, 2))
 def part(media: bytes, start_us: int, *, continues: bool, to: HybridIdentity = OWNER) -> str:
     span = TimeSpan(boot="0" * 32, start_us=start_us, end_us=start_us + 66_667, utc_ms=7, quality=ClockQuality.SYNCED)
     plaintext = live_plaintext(media, LiveContext(device=DEVICE, span=span, continues=continues))
-    return base64.encode(part_of(plaintext, [] if continues else [to.recipient()], ctr=start_us))
+    return strictjson.encode_base64(part_of(plaintext, [] if continues else [to.recipient()], ctr=start_us))
 
 
 @pytest.fixture(scope="module")

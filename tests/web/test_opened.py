@@ -13,7 +13,7 @@ import pytest
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.core.vault.records import PosterRecord, SegmentRecord, SoundRecord
-from agent.wire import base64
+from agent.wire import strictjson
 from tests.clients.owner.conftest import NOW_MS, seeds
 from tests.clients.owner.fake_device import FakeDevice, Stored
 from tests.web.test_the_program import node
@@ -89,7 +89,7 @@ def opened(tmp_path: Path, keys: OwnerKeys, device: FakeDevice, files: list[dict
 
 def case(name: str, kind: str, line: bytes, data: bytes | None) -> dict[str, Any]:
     assert data is not None
-    return {"name": name, "kind": kind, "record": line.decode(), "data": base64.encode(data)}
+    return {"name": name, "kind": kind, "record": line.decode(), "data": strictjson.encode_base64(data)}
 
 
 def test_the_page_opens_a_film_a_still_and_a_sound_only_as_what_they_say_of_themselves(

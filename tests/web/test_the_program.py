@@ -27,8 +27,8 @@ from agent.media.fmp4 import FragmentedMp4Writer
 from agent.wire.area import Area, Circle, share_near
 from agent.wire.disclosures import ContactCard
 from agent.wire.envelope import pae
+from agent.wire.fields import text_fault
 from agent.wire.lookalikes import lookalikes
-from agent.wire.text import fault
 from tests.cameras import filmed_by_camera
 from tests.wire.test_lookalikes import MARKED, PLAIN
 
@@ -212,7 +212,7 @@ def test_the_browser_takes_for_plain_words_what_a_requester_will() -> None:
     names = [*PLAIN, *MARKED, *TEXTS]
     given = {"texts": TEXTS, "cards": [card for card, _ in CARDS], "names": names}
     found = node("texts_and_cards.mjs", json.dumps(given))
-    ours = [1 <= len(words) <= 40 and fault(words) is None for words in TEXTS]
+    ours = [1 <= len(words) <= 40 and text_fault(words) is None for words in TEXTS]
     assert found["plain"] == ours
     assert found["lookalikes"] == [list(lookalikes(name)) for name in names]
     assert found["cards"] == [said for _, said in CARDS]

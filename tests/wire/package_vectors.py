@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.envelope import pae, with_signatures
 from agent.wire.identities import MLDSA_KEY_BYTES, SIGNATURE_BYTES, public_key_of
 from agent.wire.trust import NamedSection, TrustBundle
@@ -242,8 +242,10 @@ def forged_signature(signed: bytes) -> bytes:
     found = samples.root_signatures()
     name = "-".join(hashlib.sha256(each).hexdigest()[:16] for each in (FORGED.text.encode(), signed))
     if name not in found:
-        found[name] = base64.encode(samples.ROOT.sign(signed) + sign_as_root(THIEF, signed)[SIGNATURE_BYTES:])
-    return base64.decode(found[name])
+        found[name] = strictjson.encode_base64(
+            samples.ROOT.sign(signed) + sign_as_root(THIEF, signed)[SIGNATURE_BYTES:]
+        )
+    return strictjson.decode_base64(found[name])
 
 
 TAKEN_OVER = ("chosen", "known", "new", "disputed")
@@ -381,12 +383,12 @@ def _edited(envelope: str, change: Any) -> str:
     """The envelope with each signature as `change(key id, bytes)` returns it."""
     value = json.loads(envelope)
     for each in value["signatures"]:
-        each["sig"] = base64.encode(change(each["keyid"], base64.decode(each["sig"])))
+        each["sig"] = strictjson.encode_base64(change(each["keyid"], strictjson.decode_base64(each["sig"])))
     return json.dumps(value, separators=(",", ":"))
 
 
 def _signatures(envelope: str) -> dict[str, bytes]:
-    return {each["keyid"]: base64.decode(each["sig"]) for each in json.loads(envelope)["signatures"]}
+    return {each["keyid"]: strictjson.decode_base64(each["sig"]) for each in json.loads(envelope)["signatures"]}
 
 
 def _first_halves(envelope: str) -> str:

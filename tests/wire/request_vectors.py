@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import to_builtins as builtins
 
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.messages import FootageRequest
 from tests.wire import samples
 
@@ -326,10 +326,10 @@ def _malformed_bytes() -> Iterator[tuple[str, bytes]]:
 def _envelopes() -> Iterator[tuple[str, bytes, str]]:
     good = json.loads(signed(payload()))
     signature = good["signatures"][0]
-    raw = base64.decode(signature["sig"])
-    flipped = base64.encode(bytes([raw[0] ^ 1]) + raw[1:])
+    raw = strictjson.decode_base64(signature["sig"])
+    flipped = strictjson.encode_base64(bytes([raw[0] ^ 1]) + raw[1:])
     order = 2**252 + 27742317777372353535851937790883648493
-    malleated = base64.encode(raw[:32] + (int.from_bytes(raw[32:], "little") + order).to_bytes(32, "little"))
+    malleated = strictjson.encode_base64(raw[:32] + (int.from_bytes(raw[32:], "little") + order).to_bytes(32, "little"))
     yield "envelope empty", b"", MALFORMED
     yield "envelope noise", bytes(range(256)), MALFORMED
     yield "envelope cut short", signed(payload())[:-2], MALFORMED
@@ -344,16 +344,24 @@ def _envelopes() -> Iterator[tuple[str, bytes, str]]:
     yield "envelope in URL-safe base64", reframed(payload=good["payload"].replace("/", "_") + "_"), MALFORMED
     broken = good["payload"][:76] + "\n" + good["payload"][76:]
     yield "envelope with a line break in its base64", reframed(payload=broken), MALFORMED
-    short = {**signature, "sig": base64.encode(raw[:63])}
+    short = {**signature, "sig": strictjson.encode_base64(raw[:63])}
     yield "envelope with a short signature", reframed(signatures=[short]), MALFORMED
     yield "envelope over 12 KiB", signed(payload()) + b" " * 12_288, MALFORMED
-    yield "payload changed after signing", reframed(payload=base64.encode(payload(case="HH 2027/0816"))), UNSIGNED
+    yield (
+        "payload changed after signing",
+        reframed(payload=strictjson.encode_base64(payload(case="HH 2027/0816"))),
+        UNSIGNED,
+    )
     yield "signature changed", reframed(signatures=[{**signature, "sig": flipped}]), UNSIGNED
     yield "signature malleated by the group order", reframed(signatures=[{**signature, "sig": malleated}]), UNSIGNED
-    yield "signature of zeros", reframed(signatures=[{**signature, "sig": base64.encode(bytes(64))}]), UNSIGNED
+    yield (
+        "signature of zeros",
+        reframed(signatures=[{**signature, "sig": strictjson.encode_base64(bytes(64))}]),
+        UNSIGNED,
+    )
     yield (
         "signature over the bare payload",
-        reframed(signatures=[{**signature, "sig": base64.encode(samples.REQUESTER.sign(payload()))}]),
+        reframed(signatures=[{**signature, "sig": strictjson.encode_base64(samples.REQUESTER.sign(payload()))}]),
         UNSIGNED,
     )
     yield "signed by an unknown key", signed(payload(), samples.OWNER), UNSIGNED
@@ -398,4 +406,4 @@ def _as_text(data: bytes) -> dict[str, str]:
     try:
         return {"envelope": data.decode("utf-8")}
     except UnicodeDecodeError:
-        return {"envelope_base64": base64.encode(data)}
+        return {"envelope_base64": strictjson.encode_base64(data)}

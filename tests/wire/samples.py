@@ -19,7 +19,7 @@ from agent.core.ledger.checkpoint import parse_checkpoint, sign_checkpoint
 from agent.core.ledger.entries import EntryKind, encode_entry, entry
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.area import Circle, Point, Polygon
 from agent.wire.broker_directory import BrokerDirectory, CellBroker, CellRange, directory_sha256
 from agent.wire.disclosures import (
@@ -155,10 +155,10 @@ def sign_kept(kind: str, payload: bytes, key: Any, mldsa: Any = None) -> bytes:
     mldsa = approval_mldsa_key(key) if mldsa is None else mldsa
     second = MldsaPublicKey.of(mldsa)
     made = envelope.sign_hybrid(kind, payload, key, mldsa)
-    kept = _kept_signatures().get((kind, base64.encode(payload), second.id))
-    if kept is None or not second.verifies(base64.decode(kept), envelope.pae(kind, payload)):
+    kept = _kept_signatures().get((kind, strictjson.encode_base64(payload), second.id))
+    if kept is None or not second.verifies(strictjson.decode_base64(kept), envelope.pae(kind, payload)):
         return made
-    fresh = base64.encode(envelope.read_hybrid(made, kind, limit_bytes=len(made)).signatures[1][1])
+    fresh = strictjson.encode_base64(envelope.read_hybrid(made, kind, limit_bytes=len(made)).signatures[1][1])
     return made.replace(fresh.encode(), kept.encode())
 
 
@@ -190,7 +190,7 @@ def kept_note(note: str, mldsa: MldsaPublicKey) -> str:
     text, _, lines = note.partition("\n\n")
     message = parse_checkpoint(f"{text}\n").mldsa_message
     for line in _kept_notes().get(text, ()):
-        if mldsa.verifies(base64.decode(line.split(" ")[2])[12:], message):
+        if mldsa.verifies(strictjson.decode_base64(line.split(" ")[2])[12:], message):
             first, second, *others = lines.splitlines(keepends=True)
             assert second.split(" ")[2][:16] == line.split(" ")[2][:16]
             return "".join((f"{text}\n\n", first, f"{line}\n", *others))
@@ -347,8 +347,8 @@ def root_signature(key: Any, signed: bytes) -> bytes:
     name = f"{public_key_of(key).id}-{hashlib.sha256(signed).hexdigest()[:16]}"
     found = root_signatures()
     if name not in found:
-        found[name] = base64.encode(sign_as_root(key, signed))
-    return base64.decode(found[name])
+        found[name] = strictjson.encode_base64(sign_as_root(key, signed))
+    return strictjson.decode_base64(found[name])
 
 
 @cache
@@ -467,7 +467,7 @@ def approval(**changes: Any) -> Approval:
         "reply": REPLY,
         "segments": (item(0), item(1)),
         "posters": (item(2),),
-        "contact": base64.encode(b"age-encryption.org/v1 and so on"),
+        "contact": strictjson.encode_base64(b"age-encryption.org/v1 and so on"),
     }
     return Approval(**{**values, **changes})
 
@@ -523,7 +523,7 @@ def disclosure_manifest() -> DisclosureManifest:
         v=1,
         disclosure=receipt().disclosure,
         device=DEVICE_KEY.text,
-        device_mldsa=base64.encode(MLDSA_KEY.raw),
+        device_mldsa=strictjson.encode_base64(MLDSA_KEY.raw),
         request=SHA,
         approval=sign_kept(Approval.PAYLOAD_TYPE, strictjson.encode(approval()), OWNER).decode(),
         enrolments=(sign_kept(Enrolment.PAYLOAD_TYPE, strictjson.encode(enrolment()), OWNER).decode(),),
@@ -654,7 +654,7 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         message="e30=",
         device=DEVICE_KEY.text,
         device_mldsa=MLDSA_KEY.text,
-        records_mldsa=base64.encode(bytes(MLDSA_SIGNATURE_BYTES)),
+        records_mldsa=strictjson.encode_base64(bytes(MLDSA_SIGNATURE_BYTES)),
         records=("{}",),
         parts=(Part(kind=PartKind.SEGMENT, id=item(0).id, size_bytes=2_500_000, sha256=SHA),),
     ),
@@ -811,7 +811,7 @@ def approvals(draw: st.DrawFn) -> Approval:
         nonce=draw(hexes(32)),
         segments=tuple(item(number) for number in sorted(numbers)),
         posters=(),
-        contact=draw(st.none() | st.binary(max_size=40).map(base64.encode)),
+        contact=draw(st.none() | st.binary(max_size=40).map(strictjson.encode_base64)),
         owner_time_ms=draw(st.integers(0, 10**13)),
     )
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import DoorwardError, FormatError, OpenError
-from agent.wire import base64, envelope
+from agent.wire import envelope, strictjson
 from agent.wire.identities import public_key_of
 from tests.wire import samples
 
@@ -46,12 +46,12 @@ def test_every_failure_to_verify_is_one_message() -> None:
     parsed = json.loads(GOOD)
     signature = parsed["signatures"][0]
     other = public_key_of(samples.ROOT)
-    wrong = base64.encode(bytes(64))
+    wrong = strictjson.encode_base64(bytes(64))
     attempts = [
         (GOOD, {}),
         (GOOD, {other.id: other}),
         (GOOD, {samples.OWNER_KEY.id: other}),
-        (spoiled(payload=base64.encode(b'{"a":2}')), TRUSTED),
+        (spoiled(payload=strictjson.encode_base64(b'{"a":2}')), TRUSTED),
         (spoiled(signatures=[{**signature, "sig": wrong}]), TRUSTED),
         (spoiled(signatures=[{**signature, "keyid": other.id}]), {**TRUSTED, other.id: other}),
         (spoiled(signatures=[{**signature, "keyid": other.id}]), {other.id: samples.OWNER_KEY}),
@@ -78,13 +78,13 @@ def test_a_payload_of_one_type_is_not_one_of_another() -> None:
         b"{}",
         spoiled(signatures=[]),
         spoiled(signatures=json.loads(GOOD)["signatures"] * 2),
-        spoiled(signatures=[{"keyid": samples.OWNER_KEY.id, "sig": base64.encode(bytes(63))}]),
-        spoiled(signatures=[{"keyid": samples.OWNER_KEY.id + "\n", "sig": base64.encode(bytes(64))}]),
-        spoiled(signatures=[{"keyid": "", "sig": base64.encode(bytes(64))}]),
+        spoiled(signatures=[{"keyid": samples.OWNER_KEY.id, "sig": strictjson.encode_base64(bytes(63))}]),
+        spoiled(signatures=[{"keyid": samples.OWNER_KEY.id + "\n", "sig": strictjson.encode_base64(bytes(64))}]),
+        spoiled(signatures=[{"keyid": "", "sig": strictjson.encode_base64(bytes(64))}]),
         spoiled(payload="e30"),
         spoiled(payload="eyJhIjoxfQ=="[:-2] + "R=="),
         spoiled(payload="e30=\n"),
-        spoiled(payload=base64.encode_url(b"\xff\xfe\xfd")),
+        spoiled(payload=strictjson.encode_base64url(b"\xff\xfe\xfd")),
         spoiled(extra=1),
         GOOD[:-1],
         GOOD + GOOD,
@@ -117,7 +117,7 @@ def test_noise_is_refused(noise: bytes) -> None:
 
 
 def test_reading_unverified_says_who_claims_what() -> None:
-    claimed = envelope.read_unverified(spoiled(payload=base64.encode(b"forged")))
+    claimed = envelope.read_unverified(spoiled(payload=strictjson.encode_base64(b"forged")))
     assert (claimed.payload_type, claimed.payload, claimed.key_id) == (TYPE, b"forged", samples.OWNER_KEY.id)
     with pytest.raises(OpenError):
         envelope.verify(claimed, TRUSTED)
@@ -125,12 +125,15 @@ def test_reading_unverified_says_who_claims_what() -> None:
 
 @given(st.binary(max_size=60))
 def test_base64_has_one_spelling(data: bytes) -> None:
-    assert base64.decode(base64.encode(data)) == data
-    assert base64.decode_url(base64.encode_url(data)) == data
+    assert strictjson.decode_base64(strictjson.encode_base64(data)) == data
+    assert strictjson.decode_base64url(strictjson.encode_base64url(data)) == data
 
 
 @given(st.text("AQgw+/-_= \n", max_size=12))
 def test_base64_that_decodes_is_the_spelling_of_what_it_decodes_to(text: str) -> None:
-    for decode, encode in ((base64.decode, base64.encode), (base64.decode_url, base64.encode_url)):
+    for decode, encode in (
+        (strictjson.decode_base64, strictjson.encode_base64),
+        (strictjson.decode_base64url, strictjson.encode_base64url),
+    ):
         with contextlib.suppress(FormatError):
             assert encode(decode(text)) == text

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.errors import DoorwardError, FormatError, OpenError
-from agent.wire import base64, envelope
+from agent.wire import envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.identities import (
     MLDSA_KEY_CHARACTERS,
@@ -45,7 +45,7 @@ def read(value: Any) -> bytes:
 def test_a_seed_gives_the_key_of_the_vectors_and_other_lengths_are_refused() -> None:
     vector, _owner = json.loads((vectors.FOLDER / "wire" / "mldsa.json").read_text())
     key = mldsa_key_from_seed(bytes.fromhex(vector["seed"]))
-    assert base64.encode(MldsaPublicKey.of(key).raw) == vector["public"]
+    assert strictjson.encode_base64(MldsaPublicKey.of(key).raw) == vector["public"]
     assert (MldsaPublicKey.of(key).sha256, MldsaPublicKey.of(key).id) == (vector["sha256"], vector["sha256"][:16])
     for wrong in (31, 33):
         with pytest.raises(FormatError, match="32 bytes"):
@@ -104,7 +104,7 @@ SPOILT: dict[str, tuple[Callable[[list[Any]], list[Any]], str]] = {
     ),
     "a first signature over other bytes": (lambda s: [OTHER["signatures"][0], s[1]], "No trusted key"),
     "a short second signature": (
-        lambda s: [s[0], {**s[1], "sig": base64.encode(base64.decode(s[1]["sig"])[:-3])}],
+        lambda s: [s[0], {**s[1], "sig": strictjson.encode_base64(strictjson.decode_base64(s[1]["sig"])[:-3])}],
         "2420 by ML-DSA-44",
     ),
 }
@@ -118,7 +118,10 @@ def test_an_envelope_with_other_signatures_is_refused_by_name(name: str) -> None
 
 
 def test_each_signature_covers_payload_and_type() -> None:
-    for change in ({"payload": base64.encode(b'{"a":3}')}, {"payloadType": "application/vnd.doorward.other+json"}):
+    for change in (
+        {"payload": strictjson.encode_base64(b'{"a":3}')},
+        {"payloadType": "application/vnd.doorward.other+json"},
+    ):
         value = {**GOOD, **change}
         claimed = envelope.read_hybrid(json.dumps(value).encode(), value["payloadType"], limit_bytes=10_000)
         (_, first), (_, second) = claimed.signatures
@@ -132,7 +135,7 @@ def test_each_signature_covers_payload_and_type() -> None:
 def manifest_vector() -> tuple[bytes, bytes]:
     """The signed bytes and the second signature of the disclosure manifest of the vectors."""
     vector = json.loads((vectors.FOLDER / "wire" / "messages" / "disclosure-manifest.json").read_text(encoding="utf-8"))
-    signature = base64.decode(json.loads(vector["envelope"])["signatures"][1]["sig"])
+    signature = strictjson.decode_base64(json.loads(vector["envelope"])["signatures"][1]["sig"])
     return envelope.pae(DisclosureManifest.PAYLOAD_TYPE, vector["payload"].encode()), signature
 
 
@@ -144,7 +147,7 @@ def test_a_javascript_implementation_reads_and_refuses_the_same_signatures(tmp_p
     approver = NamedKey.of("owner-1", samples.OWNER)
     good = json.loads(sign_statement(TYPE, PAYLOAD, samples.OWNER))
     wrong = {name: {**good, "signatures": change(good["signatures"])} for name, (change, _) in SPOILT.items()}
-    wrong["another payload"] = {**good, "payload": base64.encode(b'{"a":3}')}
+    wrong["another payload"] = {**good, "payload": strictjson.encode_base64(b'{"a":3}')}
     wrong["another kind"] = {**good, "payloadType": "application/vnd.doorward.other+json"}
     statements = {name: json.dumps(value) for name, value in {"good": good, **wrong}.items()}
     asked = {"type": TYPE, "statements": statements, "approver": {"key": approver.key, "mldsa": approver.mldsa}}
@@ -180,10 +183,10 @@ def test_the_openssl_program_verifies_the_second_signature(tmp_path: Path) -> No
 def test_a_key_is_written_as_base64_and_read_back_and_a_refusal_names_both_lengths() -> None:
     key = MldsaPublicKey.of(mldsa_key_from_seed(bytes(32)))
     assert len(key.text) == MLDSA_KEY_CHARACTERS == 1752
-    assert (base64.decode(key.text), MldsaPublicKey.parse(key.text)) == (key.raw, key)
+    assert (strictjson.decode_base64(key.text), MldsaPublicKey.parse(key.text)) == (key.raw, key)
     assert (key.sha256, key.id) == (hashlib.sha256(key.raw).hexdigest(), hashlib.sha256(key.raw).hexdigest()[:16])
     with pytest.raises(FormatError) as short:
-        MldsaPublicKey.parse(base64.encode(key.raw[:-3]))
+        MldsaPublicKey.parse(strictjson.encode_base64(key.raw[:-3]))
     assert short.value.message == "An ML-DSA-44 public key has 1312 bytes, this one has 1309."
     with pytest.raises(FormatError) as seed:
         mldsa_key_from_seed(bytes(31))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import FormatError
-from agent.wire import text
+from agent.wire.fields import check_text, clean_text, text_fault
 
 ALLOWED = [
     "Two people left a cellar in Hafenstraße carrying a bicycle.",
@@ -58,14 +58,14 @@ REFUSED = {
 
 @pytest.mark.parametrize("words", ALLOWED)
 def test_plain_words_pass(words: str) -> None:
-    assert text.fault(words) is None
-    assert text.clean(words) == words
+    assert text_fault(words) is None
+    assert clean_text(words) == words
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_words_that_pretend_are_refused(name: str) -> None:
     with pytest.raises(FormatError, match="description"):
-        text.check("description", REFUSED[name], 500)
+        check_text("description", REFUSED[name], 500)
 
 
 @pytest.mark.parametrize(
@@ -84,35 +84,35 @@ def test_words_that_pretend_are_refused(name: str) -> None:
     ],
 )
 def test_what_is_wrong_with_words_is_said(words: str, said: str | None) -> None:
-    assert text.fault(words) == said
+    assert text_fault(words) == said
 
 
 @pytest.mark.parametrize("gap", ["\t", "\n", "\r", "\u00a0", "\u2028", "\u2029", " \t "])
 def test_every_kind_of_space_is_repaired_to_one(gap: str) -> None:
-    assert text.clean(f"a{gap}b") == "a b"
+    assert clean_text(f"a{gap}b") == "a b"
 
 
 def test_what_cannot_be_seen_is_taken_out() -> None:
-    assert text.clean("a\u200bb\x07c\ue000\u034f\u3164\U000e0100") == "abc"
+    assert clean_text("a\u200bb\x07c\ue000\u034f\u3164\U000e0100") == "abc"
 
 
 def test_the_length_is_counted_in_characters_and_both_ends_are_allowed() -> None:
-    text.check("x", "é" * 500, 500)
-    text.check("x", "é", 500)
+    check_text("x", "é" * 500, 500)
+    check_text("x", "é", 500)
     for words in ("", "é" * 501):
         with pytest.raises(FormatError, match="characters, allowed are"):
-            text.check("x", words, 500)
+            check_text("x", words, 500)
 
 
 @given(st.text(max_size=60))
 def test_cleaning_leaves_nothing_but_what_only_words_can_mend(words: str) -> None:
-    cleaned = text.clean(words)
-    assert text.clean(cleaned) == cleaned
-    left = text.fault(cleaned)
+    cleaned = clean_text(words)
+    assert clean_text(cleaned) == cleaned
+    left = text_fault(cleaned)
     assert left is None or "link" in left or "marks" in left
 
 
 @given(st.text(max_size=60))
 def test_clean_text_is_left_alone(words: str) -> None:
-    if text.fault(words) is None:
-        assert text.clean(words) == words
+    if text_fault(words) is None:
+        assert clean_text(words) == words

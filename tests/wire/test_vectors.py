@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.errors import DoorwardError, OpenError, RequestError
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.inbound import verify_inbound
 from agent.wire.limits import HARD, OverLimit, check
@@ -49,7 +49,7 @@ TRUST = trust()
 
 
 def judged(vector: dict[str, Any]) -> str:
-    data = vector["envelope"].encode() if "envelope" in vector else base64.decode(vector["envelope_base64"])
+    data = vector["envelope"].encode() if "envelope" in vector else strictjson.decode_base64(vector["envelope_base64"])
     try:
         inbound = verify_inbound(data, RequestTopic("287-379", samples.request().requester, 0), TRUST, samples.NOW_S)
     except OpenError:

@@ -31,7 +31,7 @@ from agent.recorder.capture.camera_picamera2 import PiCamera, PiMode, cameras_he
 from agent.recorder.capture.camera_picamera2.faults import no_camera
 from agent.recorder.capture.camera_rtsp import RtspCamera
 from agent.recorder.capture.camera_v4l2 import V4l2Camera, V4l2Mode
-from agent.recorder.capture.encoding import EncodingSettings, H264Encoder, describe
+from agent.recorder.capture.delivery import EncodingSettings, H264Encoder, describe
 from agent.recorder.capture.microphone_alsa import AlsaMicrophone
 from agent.recorder.capture.microphone_file import FileMicrophone
 from agent.recorder.capture.microphone_rtsp import RtspMicrophone

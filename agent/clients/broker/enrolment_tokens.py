@@ -21,7 +21,7 @@ from msgspec import Meta
 
 from agent.errors import ConfigurationError, FormatError, RequestError, StorageError
 from agent.platform import files
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.broker_enrolment import TOKEN_BYTES, token_id
 from agent.wire.fields import KeyId, Sha256, UtcS, Version1
 from agent.wire.strictjson import Message, form
@@ -81,7 +81,7 @@ class EnrolmentTokens:
 
     def add(self, name: str, *, doorbells: int, days: int) -> str:
         """Returns a new token, which is kept nowhere. Raises `ConfigurationError` if the name is taken or malformed."""
-        token = f"dwt_{base64.encode_url(secrets.token_bytes(TOKEN_BYTES))}"
+        token = f"dwt_{strictjson.encode_base64url(secrets.token_bytes(TOKEN_BYTES))}"
         made = _made(name, doorbells=doorbells, end=self._now() + days * 86_400)
         with self._locked():
             if any(each.name == name for _, each in self._all()):

@@ -28,6 +28,7 @@ from agent.clients.owner.sealed_footage import (
 from agent.clients.owner.segment_sources import EVERYTHING_MS, ListedSegment
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header
+from agent.core.vault.fields import FileKind, VaultFile, parse_name
 from agent.core.vault.manifest import (
     LONGEST_LINE_BYTES,
     ChainFault,
@@ -41,7 +42,6 @@ from agent.core.vault.manifest import (
     parse_line,
     split_lines,
 )
-from agent.core.vault.names import FileKind, VaultFile, parse_name
 from agent.core.vault.records import BootRecord, Chapter, EvictionRecord, RecoveredRecord, SegmentRecord
 from agent.core.vault.segment import Begin, begin_in
 from agent.core.vault.signed_once import SignedOnce

@@ -25,7 +25,7 @@ from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord
 from agent.errors import FormatError, RequestError
 from agent.ipc.control_operations import GetPoster, GetSegment, GetSound, RecordAnswer
 from agent.ipc.rpc import Request
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.identities import PublicKey
 from agent.wire.statements import SealedItem
 
@@ -108,4 +108,4 @@ def seal_text(text: bytes, reply: HybridRecipient) -> str:
     """Returns `text` sealed to the requester, as base64: device and broker cannot read it."""
     # A new key each time: age's payload key must never seal two texts (c2sp.org/age).
     file_key, nonce = secrets.token_bytes(_SECRET_BYTES), secrets.token_bytes(_SECRET_BYTES)
-    return base64.encode(seal_bytes(text, [reply], file_key=file_key, nonce=nonce))
+    return strictjson.encode_base64(seal_bytes(text, [reply], file_key=file_key, nonce=nonce))

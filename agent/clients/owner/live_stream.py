@@ -20,7 +20,7 @@ from agent.clients.owner.keys import AgeIdentity, OwnerKeys
 from agent.clients.owner.sync import DeviceChannel, sync
 from agent.core.live import read_key, split_live, split_part
 from agent.core.timebase import ClockQuality
-from agent.core.vault.spans import TimeSpan
+from agent.core.vault.fields import TimeSpan
 from agent.errors import OpenError
 from agent.ipc.control_operations import GetLiveGops
 from agent.media.fmp4 import TICKS_PER_S, at_tick, fragments_of, header_of, tick_of

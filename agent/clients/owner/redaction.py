@@ -43,6 +43,7 @@ from agent.core.vault.age.header import split
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.commitment import key_commitment
+from agent.core.vault.fields import TimeSpan
 from agent.core.vault.records import SegmentRecord
 from agent.core.vault.redactions import (
     MOST_PLACES,
@@ -54,7 +55,6 @@ from agent.core.vault.redactions import (
     places_within,
 )
 from agent.core.vault.segment import Content, Context, context_box
-from agent.core.vault.spans import TimeSpan
 from agent.errors import ConfigurationError, FormatError
 from agent.wire.identities import PublicKey
 from agent.wire.statements import Redacted, SealedItem

@@ -21,9 +21,8 @@ from agent.clients.opening import Identity, VerifiedPrefix
 from agent.clients.opening.committed import open_committed
 from agent.core.disclosure import agree
 from agent.core.vault.age.header import parse_header, split
-from agent.core.vault.digest import digest
 from agent.core.vault.manifest import SignedRecord
-from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord, StoredRecord
+from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord, StoredRecord, digest
 from agent.core.vault.segment import Begin, Content, Context, begin_in, split_media, split_poster
 from agent.errors import FormatError, OpenError
 from agent.media.fmp4 import whole_fragments

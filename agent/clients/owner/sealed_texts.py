@@ -13,7 +13,7 @@ from __future__ import annotations
 from agent.clients.opening import open_bytes
 from agent.clients.owner.keys import AgeIdentity
 from agent.errors import FormatError, OpenError
-from agent.wire import base64
+from agent.wire import strictjson
 
 __all__ = ["opens", "unsealed"]
 
@@ -41,4 +41,4 @@ def opens(text: object, identity: AgeIdentity) -> bool:
 def _opened(text: object, identity: AgeIdentity) -> bytes:
     if not isinstance(text, str):
         raise FormatError("This is not a sealed text.")
-    return open_bytes(base64.decode(text), [identity])
+    return open_bytes(strictjson.decode_base64(text), [identity])

@@ -23,7 +23,7 @@ from agent.core.talk.offers import TalkOffer, TalkSecret, TalkState
 from agent.core.talk.sizes import SESSION_BYTES
 from agent.errors import ConfigurationError, DeviceError, OpenError
 from agent.ipc.control_operations import BeginTalk, EndTalk, SendTalk
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.identities import PublicKey
 
 __all__ = ["LONGEST_S", "FrameWriter", "speak"]
@@ -103,7 +103,7 @@ def _begin(link: DeviceChannel, keys: OwnerKeys) -> tuple[str, FrameWriter]:
         raise _refused(answer.state)
     _check_offer(answer.envelope.encode(), device, challenge, sealed)
     secret = strictjson.decode(open_bytes(sealed, keys.identities), TalkSecret)
-    return secret.session, FrameWriter(base64.decode(secret.key), bytes.fromhex(secret.session))
+    return secret.session, FrameWriter(strictjson.decode_base64(secret.key), bytes.fromhex(secret.session))
 
 
 def _check_offer(signed: bytes, device: PublicKey, challenge: str, sealed: bytes) -> None:

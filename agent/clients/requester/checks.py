@@ -14,10 +14,10 @@ from agent.clients.requester.capture_signatures import CameraSignature
 from agent.clients.requester.known_doorbells import DoorbellHistory
 from agent.clients.time_confirmations import TimeFindings
 from agent.core.disclosure import DisclosedItem, VerifiedDisclosure
+from agent.core.vault.fields import TimeSpan
 from agent.core.vault.records import SegmentRecord
 from agent.core.vault.redactions import Redaction
 from agent.core.vault.segment import Context
-from agent.core.vault.spans import TimeSpan
 from agent.errors import DoorwardError, InternalError
 from agent.media.capture_signature import CaptureReport
 from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, ContactCard, PartKind, Receipt

@@ -44,8 +44,8 @@ from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.platform.certificates import key_usage
 from agent.wire.disclosures import PartKind
+from agent.wire.fields import clean_text
 from agent.wire.identities import SIGNATURE_BYTES, PublicKey
-from agent.wire.text import clean
 
 __all__ = ["FOLDER", "CredentialedClip", "has_c2pa", "keep_left_out", "require_c2pa", "write_credentials"]
 
@@ -172,7 +172,7 @@ class _Writer:
         """Writes LEFT-OUT.txt if a file has no copy."""
         if self.left_out:
             # c2pa-rs gives the reason in words that a hostile film may have a part in.
-            lines = [f"{name}: {clean(reason)}\n" for name, reason in self.left_out.items()]
+            lines = [f"{name}: {clean_text(reason)}\n" for name, reason in self.left_out.items()]
             files.write(self.folder / _LEFT_OUT, "".join(lines).encode("utf-8"))
 
     def captured(self, clip: CredentialedClip) -> list[_Part]:

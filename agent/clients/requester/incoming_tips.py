@@ -19,7 +19,7 @@ from agent.clients.requester.parts import open_part, unopened
 from agent.core.disclosure import TipItem, check_tip_part, read_tip
 from agent.core.transfer import PartSize
 from agent.errors import ConfigurationError, FormatError, OpenError
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.disclosures import PartKind, ReceiptState, TipManifest, TipText
 from agent.wire.identities import MldsaPublicKey, parse_public_key
 from agent.wire.topics import ANONYMOUS
@@ -88,7 +88,7 @@ def open_tip(requester: Requester, tip: str) -> OpenedTip:
     device = None if manifest.device is None else parse_public_key(manifest.device).id
     text = None
     if manifest.message is not None:
-        text = strictjson.decode(open_bytes(base64.decode(manifest.message), [identity]), TipText).text
+        text = strictjson.decode(open_bytes(strictjson.decode_base64(manifest.message), [identity]), TipText).text
     with ConfinedMedia() as media:
         found = tuple(
             _opened(answer, number, item, identity, device or "", media) for number, item in enumerate(items, start=1)

@@ -26,8 +26,9 @@ from agent.clients.requester.request_builder import RequestDraft, require_within
 from agent.clients.requester.retained_slots import SlotKind, TopicSlots
 from agent.clients.requester.roots import KnownRoots
 from agent.errors import ConfigurationError, FormatError, RequestError, StorageError
-from agent.wire import envelope, strictjson, text
+from agent.wire import envelope, strictjson
 from agent.wire.area import Area
+from agent.wire.fields import clean_text
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.topics import BulletinTopic, RequestTopic, cells_of
 
@@ -136,7 +137,7 @@ def make_withdrawal(
             requester=requester.id,
             trust_root=request.trust_root,
             seq=requester.next_number(),
-            reason=text.clean(reason) if reason else None,
+            reason=clean_text(reason) if reason else None,
             language=(language or request.language) if reason else None,
         )
     except FormatError as error:
@@ -192,8 +193,8 @@ def make_bulletin(
             requester=requester.id,
             trust_root=_trust_root(requester, trust_root),
             seq=requester.next_number(),
-            title=text.clean(title),
-            description=text.clean(description),
+            title=clean_text(title),
+            description=clean_text(description),
             language=language,
             not_after_s=not_after_s,
             area=area,

@@ -20,9 +20,9 @@ from typing import Any, Final
 
 from agent.errors import ConfigurationError, FormatError, RequestError, StorageError
 from agent.platform import files
-from agent.wire import limits, strictjson, text
+from agent.wire import limits, strictjson
 from agent.wire.area import E7, MAX_VERTICES, Area, Circle, Point, Polygon, e7
-from agent.wire.fields import Incident, Kind, OnwardKind
+from agent.wire.fields import Incident, Kind, OnwardKind, clean_text
 from agent.wire.messages import Contact, FootageRequest, Onward
 from agent.wire.topics import cell_of
 
@@ -82,9 +82,9 @@ class RequestDraft:
                 seq=1,
                 trust_root=trust_root,
                 kind=kind,
-                case=text.clean(self.case),
+                case=clean_text(self.case),
                 incident=self.incident,
-                description=text.clean(self.description),
+                description=clean_text(self.description),
                 area=self.area,
                 from_s=self.from_s,
                 to_s=self.to_s,
@@ -163,7 +163,7 @@ def parse_onward(kinds: str, basis: str | None = None) -> Onward:
             remedy=f"Write some of {', '.join(known)}, separated by commas, or {NO_ONE}.",
         )
     try:
-        return Onward(to=tuple(known[name] for name in names), basis=text.clean(basis) if basis else None)
+        return Onward(to=tuple(known[name] for name in names), basis=clean_text(basis) if basis else None)
     except FormatError as error:
         raise ConfigurationError(error.message, remedy=error.remedy) from error
 

@@ -30,7 +30,7 @@ from agent.clients.requester.keys import FileSigner, Signer, sign_for_root, trus
 from agent.clients.requester.trust_bundles import read_list
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError, RequestError
 from agent.platform import files
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES, BrokerAddress, BrokerDirectory, open_directory
 from agent.wire.identities import KEY_BYTES, private_key_from_seed
 from agent.wire.trust import (
@@ -183,7 +183,7 @@ class RootFolder:
         )
         [(key_id, signature)] = made.signatures.items()
         path = payload.with_name(f"{payload.name}.{key_id}.sig")
-        files.write(path, f"{base64.encode(signature)}\n".encode("ascii"))
+        files.write(path, f"{strictjson.encode_base64(signature)}\n".encode("ascii"))
         return path
 
     def accept(
@@ -201,7 +201,7 @@ class RootFolder:
                 (self.folder / name).unlink()  # one that stopped counting would spoil the others
         for key_id, signature in signatures.items():
             place = path.with_name(f"{path.name}.{key_id}.sig")
-            files.write(place, f"{base64.encode(signature)}\n".encode("ascii"))
+            files.write(place, f"{strictjson.encode_base64(signature)}\n".encode("ascii"))
         if name_key is not None:
             files.write(self.folder / _NAME_KEY, f"{name_key.text}\n".encode("ascii"))
         return path
@@ -441,7 +441,7 @@ class RootFolder:
         """Returns a payload with all its signatures, as an envelope."""
         path = self._path(kind, number)
         found = {
-            name.removesuffix(".sig").rpartition(".")[2]: base64.decode(
+            name.removesuffix(".sig").rpartition(".")[2]: strictjson.decode_base64(
                 files.read(self.folder / name, _SIGNATURE_BYTES).decode("ascii", "replace").strip()
             )
             for name in files.names_in(self.folder)

@@ -43,7 +43,7 @@ from agent.core.disclosure import DisclosedItem, VerifiedDisclosure, reading
 from agent.core.ledger.checkpoint import Checkpoint, open_checkpoint
 from agent.core.ledger.merkle import root_of
 from agent.errors import DoorwardError, FormatError, NetworkError, OpenError
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.disclosures import (
     ContactCard,
     DisclosureManifest,
@@ -457,7 +457,9 @@ def _contact(disclosed: VerifiedDisclosure, identity: HybridIdentity) -> Contact
     if disclosed.approval.contact is None:
         return None
     try:
-        return strictjson.decode(open_bytes(base64.decode(disclosed.approval.contact), [identity]), ContactCard)
+        return strictjson.decode(
+            open_bytes(strictjson.decode_base64(disclosed.approval.contact), [identity]), ContactCard
+        )
     except FormatError:
         return None
 

@@ -20,7 +20,7 @@ from agent.core.vault.following import clip_chain_start
 from agent.core.vault.manifest import SignedRecord
 from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord
 from agent.errors import FormatError, RequestError
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.disclosures import (
     ClipRecords,
     DisclosureManifest,
@@ -227,7 +227,7 @@ def tip_manifest_of(
         # A tip of words alone has nothing to prove, so it names no device.
         device=tip.device if items else None,
         device_mldsa=device_mldsa.text if items else None,
-        records_mldsa=base64.encode(sign(tip_records_encoding(records))) if items else None,
+        records_mldsa=strictjson.encode_base64(sign(tip_records_encoding(records))) if items else None,
         records=records,
         parts=tuple(
             Part(kind=item.kind, id=item.id, size_bytes=item.size_bytes, sha256=digest)
@@ -334,7 +334,7 @@ def manifest_of(
         v=1,
         disclosure=disclosure,
         device=device,
-        device_mldsa=base64.encode(device_mldsa.raw),
+        device_mldsa=strictjson.encode_base64(device_mldsa.raw),
         request=request_sha256,
         approval=approval.decode("ascii"),
         enrolments=tuple(each.decode("ascii") for each in enrolments),

@@ -15,7 +15,7 @@ from agent.core.vault.age.header import split
 from agent.core.vault.manifest import SignedRecord, open_line
 from agent.core.vault.records import RecoveredRecord, SegmentRecord, StoredRecord
 from agent.errors import FormatError, OpenError
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.disclosures import DISCLOSURE_LIMIT_BYTES, Part, TipManifest, tip_records_encoding
 from agent.wire.identities import MldsaPublicKey, parse_public_key
 
@@ -54,7 +54,7 @@ def read_tip(data: bytes, tip: str) -> tuple[TipManifest, tuple[TipItem, ...]]:
 
 
 def _require_second_signature(manifest: TipManifest) -> None:
-    signature = base64.decode(manifest.records_mldsa or "")
+    signature = strictjson.decode_base64(manifest.records_mldsa or "")
     signed = tip_records_encoding(manifest.records)
     if not MldsaPublicKey.parse(manifest.device_mldsa or "").verifies(signature, signed):
         raise OpenError("The ML-DSA-44 signature of the records in this tip is not by the key in it.")

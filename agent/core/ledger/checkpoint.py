@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from agent.core.ledger import merkle
 from agent.errors import FormatError, OpenError
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.envelope import NO_MLDSA_SIGNATURE, NOT_SIGNED_MLDSA, HybridKey
 from agent.wire.identities import MLDSA_SIGNATURE_BYTES, SIGNATURE_BYTES, MldsaPublicKey, PublicKey, public_key_of
 
@@ -92,7 +92,7 @@ class Checkpoint:
     @property
     def text(self) -> str:
         """Returns the note's text: the signed bytes, final newline included."""
-        return f"{self.origin}\n{self.size}\n{base64.encode(self.root)}\n"
+        return f"{self.origin}\n{self.size}\n{strictjson.encode_base64(self.root)}\n"
 
     @property
     def mldsa_message(self) -> bytes:
@@ -194,7 +194,7 @@ def check_progress(old: Checkpoint, new: Checkpoint, proof: Sequence[bytes]) -> 
 
 
 def _verifier_key(name: str, material: bytes) -> str:
-    return f"{name}+{_key_hash(name, material).hex()}+{base64.encode(material)}"
+    return f"{name}+{_key_hash(name, material).hex()}+{strictjson.encode_base64(material)}"
 
 
 def _sign(frontier: merkle.Frontier, private_key: Ed25519PrivateKey, name: str) -> bytes:
@@ -210,7 +210,7 @@ def _sign_both(frontier: merkle.Frontier, private_key: Ed25519PrivateKey, mldsa:
 
 
 def _line(name: str, data: bytes) -> str:
-    return f"— {name} {base64.encode(data)}\n"
+    return f"— {name} {strictjson.encode_base64(data)}\n"
 
 
 def _open(note: bytes, signer: PublicKey, name: str) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
@@ -266,7 +266,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
     lines = text.split("\n")
     if len(lines) != 4 or lines[3] or not _SIZE.fullmatch(lines[1]):
         raise FormatError("This note is not a checkpoint of three lines.")
-    return Checkpoint(lines[0], int(lines[1]), base64.decode(lines[2]))
+    return Checkpoint(lines[0], int(lines[1]), strictjson.decode_base64(lines[2]))
 
 
 def _signature_lines(signatures: str) -> list[tuple[str, bytes]]:
@@ -278,7 +278,7 @@ def _signature_lines(signatures: str) -> list[tuple[str, bytes]]:
     parsed = [_SIGNATURE_LINE.fullmatch(line) for line in lines]
     if not all(parsed):
         raise FormatError("A signature line of this checkpoint is malformed.")
-    return [(each["name"], base64.decode(each["signature"])) for each in parsed if each is not None]
+    return [(each["name"], strictjson.decode_base64(each["signature"])) for each in parsed if each is not None]
 
 
 def _own_signatures(lines: Sequence[tuple[str, bytes]], name: str, material: bytes) -> list[bytes]:

@@ -16,7 +16,7 @@ from typing import Final
 
 from agent.core.ledger.checkpoint import MAX_NOTE_BYTES, MAX_SIGNATURES
 from agent.errors import FormatError, OpenError
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.identities import SIGNATURE_BYTES
 from agent.wire.witness_keys import Witness
 
@@ -69,7 +69,7 @@ def find_cosignatures(text: str, lines: str, witnesses: Sequence[Witness]) -> tu
         parsed = _LINE.fullmatch(line)
         if parsed is None:
             raise FormatError("A signature line of this note is malformed.")
-        data = base64.decode(parsed["signature"])
+        data = strictjson.decode_base64(parsed["signature"])
         # signed-note: lines of unknown keys are skipped, for example those of other witnesses.
         known = next((each for each in witnesses if (each.name, each.key_hash) == (parsed["name"], data[:4])), None)
         if known is not None:
@@ -85,7 +85,7 @@ def add_checkpoint_body(old_size: int, proof: Sequence[bytes], note: bytes) -> b
     if len(proof) > MAX_PROOF_LINES:
         raise FormatError(f"A witness takes at most {MAX_PROOF_LINES} hashes of a proof.")
     # tlog-witness: the size, the proof, an empty line, then the note as it was signed.
-    lines = [f"old {old_size}", *map(base64.encode, proof), "", ""]
+    lines = [f"old {old_size}", *map(strictjson.encode_base64, proof), "", ""]
     return "\n".join(lines).encode() + note
 
 

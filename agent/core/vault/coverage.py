@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.core.timebase import ClockQuality
+from agent.core.vault.fields import RANK, Stamp, TimeSpan
 from agent.core.vault.records import (
     BootRecord,
     Chapter,
@@ -35,7 +36,6 @@ from agent.core.vault.records import (
     RingRecord,
     SegmentRecord,
 )
-from agent.core.vault.spans import RANK, Stamp, TimeSpan
 from agent.wire.statements import AbsenceReason
 
 __all__ = ["BootClocks", "CoverageBuilder", "CoverageSpan", "CoverageState"]

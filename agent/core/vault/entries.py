@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.names import FileKind, SegmentId, VaultFile
+from agent.core.vault.fields import RANK, FileKind, SegmentId, Stamp, VaultFile
 from agent.core.vault.records import CONTINUOUS, SegmentRecord, StoredRecord
-from agent.core.vault.spans import RANK, Stamp
 
 __all__ = ["NumberedClockSync", "Totals", "VaultEntry", "dated", "entry_of"]
 

@@ -23,6 +23,7 @@ from typing import Annotated, Final
 import msgspec
 
 from agent.core.ledger import merkle
+from agent.core.vault.fields import Sha256, Size, UtcMs
 from agent.core.vault.hash_chain import RecordTime, chain_hash_of_leaves, needs_second_signature, time_of
 from agent.core.vault.manifest import (
     LONGEST_LINE_BYTES,
@@ -35,9 +36,8 @@ from agent.core.vault.manifest import (
     open_line,
 )
 from agent.core.vault.records import BootRecord, Carried, Chapter, CoverageRecord, RecoveredRecord, SegmentRecord
-from agent.core.vault.spans import Sha256, Size, UtcMs
 from agent.errors import FormatError, OpenError
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.envelope import pae
 from agent.wire.identities import MldsaPublicKey, PublicKey
 
@@ -213,7 +213,9 @@ class ExcerptBuilder:
         payload = strictjson.encode(_Head(seq=self._next.sequence, prev=self._next.previous, utc_ms=utc_ms))
         encoding = pae(HEAD_TYPE, payload)
         signed = _SignedHead(
-            head=base64.encode(payload), mldsa=base64.encode(second(encoding)), sig=base64.encode(sign(encoding))
+            head=strictjson.encode_base64(payload),
+            mldsa=strictjson.encode_base64(second(encoding)),
+            sig=strictjson.encode_base64(sign(encoding)),
         )
         return [*lines, strictjson.encode(signed)]
 
@@ -464,7 +466,7 @@ class _ExcerptReading:
         self._covered(Cover.CAPTURE)
 
     def _head(self, found: _SignedHead) -> None:
-        payload, mldsa, signature = (base64.decode(each) for each in (found.head, found.mldsa, found.sig))
+        payload, mldsa, signature = (strictjson.decode_base64(each) for each in (found.head, found.mldsa, found.sig))
         encoding = pae(HEAD_TYPE, payload)
         # Both: a head by one key alone is worth no more than a line that is signed once.
         if not (self._key.verifies(signature, encoding) and self._mldsa.verifies(mldsa, encoding)):

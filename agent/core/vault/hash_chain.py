@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from agent.core.ledger.merkle import leaf_hash, node_hash
+from agent.core.vault.fields import Stamp
 from agent.core.vault.records import (
     BootRecord,
     Chapter,
@@ -32,7 +33,6 @@ from agent.core.vault.records import (
     RecoveredRecord,
     SegmentRecord,
 )
-from agent.core.vault.spans import Stamp
 
 __all__ = ["FIRST", "RecordTime", "chain_hash", "chain_hash_of_leaves", "needs_second_signature", "time_of"]
 

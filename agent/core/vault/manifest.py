@@ -28,11 +28,11 @@ from typing import Annotated, Final
 import msgspec
 
 from agent.core.ledger import merkle
+from agent.core.vault.fields import Sha256, Size
 from agent.core.vault.hash_chain import FIRST, RecordTime, chain_hash, needs_second_signature, time_of
 from agent.core.vault.records import BootRecord, Carried, Chapter, Record
-from agent.core.vault.spans import Sha256, Size
 from agent.errors import FormatError, OpenError
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.envelope import pae
 from agent.wire.identities import MLDSA_SIGNATURE_BYTES, SIGNATURE_BYTES, MldsaPublicKey, PublicKey
 
@@ -218,9 +218,9 @@ def sign_record(record: Record, tip: ChainHead, sign: Signer, second: Signer | N
     encoding = pae(PAYLOAD_TYPE, payload)
     signature, mldsa = sign(encoding), second(encoding) if second is not None else None
     outer = _SignedLine(
-        payload=base64.encode(payload),
-        sig=base64.encode(signature),
-        mldsa=base64.encode(mldsa) if mldsa is not None else None,
+        payload=strictjson.encode_base64(payload),
+        sig=strictjson.encode_base64(signature),
+        mldsa=strictjson.encode_base64(mldsa) if mldsa is not None else None,
     )
     return SignedRecord(tip.sequence, tip.previous, record, strictjson.encode(outer), payload, signature, mldsa)
 
@@ -251,10 +251,10 @@ class LineSigner:
 def parse_line(line: bytes) -> SignedRecord:
     """Parses a line (without its line feed) and leaves its signatures unchecked. Raises `FormatError`."""
     outer = strictjson.decode(line, _SignedLine, limit_bytes=LONGEST_LINE_BYTES)
-    payload, signature = base64.decode(outer.payload), base64.decode(outer.sig)
+    payload, signature = strictjson.decode_base64(outer.payload), strictjson.decode_base64(outer.sig)
     if len(signature) != SIGNATURE_BYTES:
         raise FormatError(f"An Ed25519 signature has {SIGNATURE_BYTES} bytes. This one has {len(signature)}.")
-    mldsa = base64.decode(outer.mldsa) if outer.mldsa is not None else None
+    mldsa = strictjson.decode_base64(outer.mldsa) if outer.mldsa is not None else None
     if mldsa is not None and len(mldsa) != MLDSA_SIGNATURE_BYTES:
         raise FormatError(f"An ML-DSA-44 signature has {MLDSA_SIGNATURE_BYTES} bytes. This one has {len(mldsa)}.")
     inner = strictjson.decode(payload, _SignedPayload, limit_bytes=LONGEST_LINE_BYTES)

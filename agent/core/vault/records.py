@@ -1,20 +1,24 @@
 """The records of the manifest, as frozen values: segment, recovered, evicted, gap, coverage, ring, clock-sync, boot,
 chapter.
 
-Source: FORMAT.md, "Manifest".
+`FileDigest` makes the part that names a file: it hashes an age file while it is written or read, header and payload
+separately, each byte once.
+
+Source: FORMAT.md, "Manifest", also `file`.
 """
 
 from __future__ import annotations
 
 import enum
+import hashlib
+from collections.abc import Iterable
 from typing import Annotated, Final
 
 import msgspec
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.names import SegmentId
+from agent.core.vault.fields import SegmentId, Sha256, Size, Stamp, TimeSpan, bounded
 from agent.core.vault.segment import Begin, DeviceId, Label
-from agent.core.vault.spans import Sha256, Size, Stamp, TimeSpan, bounded
 from agent.errors import FormatError
 from agent.wire import strictjson
 from agent.wire.identities import MLDSA_KEY_CHARACTERS, MldsaPublicKey
@@ -29,6 +33,7 @@ __all__ = [
     "CoverageRecord",
     "EvictionReason",
     "EvictionRecord",
+    "FileDigest",
     "GapReason",
     "GapRecord",
     "PosterRecord",
@@ -40,6 +45,7 @@ __all__ = [
     "SoundGapReason",
     "SoundRecord",
     "StoredRecord",
+    "digest",
 ]
 
 MOST_EVICTED: Final = 64
@@ -288,3 +294,40 @@ Record = (
     | BootRecord
     | Chapter
 )
+
+
+class FileDigest:
+    """Pass it the header, then the payload in pieces, then call `sealed()`."""
+
+    def __init__(self, header: bytes) -> None:
+        self._header_size = self._size = len(header)
+        self._header = hashlib.sha256(header)
+        self._payload = hashlib.sha256()
+
+    def update(self, payload: bytes) -> None:
+        self._size += len(payload)
+        self._payload.update(payload)
+
+    def sealed(self) -> SealedFile:
+        """Returns the sizes and hashes of the bytes until now, as the manifest states them."""
+        return SealedFile(
+            size=self._size,
+            header_size=self._header_size,
+            sha256_header=self._header.hexdigest(),
+            sha256_payload=self._payload.hexdigest(),
+        )
+
+
+def digest(chunks: Iterable[bytes], header_size: int) -> SealedFile:
+    """Returns the sizes and hashes of the file that `chunks` make. Its first `header_size` bytes are the header."""
+    header = b""
+    whole: FileDigest | None = None
+    for chunk in chunks:
+        if whole is not None:
+            whole.update(chunk)
+            continue
+        header += chunk
+        if len(header) >= header_size:
+            whole = FileDigest(header[:header_size])
+            whole.update(header[header_size:])
+    return (whole or FileDigest(header)).sealed()

@@ -22,9 +22,8 @@ import msgspec
 from agent.core.object_detection.labels import ObjectLabel, sorted_labels
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import Header, Stanza
-from agent.core.vault.names import SegmentId
+from agent.core.vault.fields import BootId, SegmentId, Size, TimeSpan, UtcMs, bounded
 from agent.core.vault.redactions import MOST_REDACTIONS, Redaction, RedactionKind
-from agent.core.vault.spans import BootId, Size, TimeSpan, UtcMs, bounded
 from agent.errors import FormatError, InternalError
 from agent.wire import strictjson
 

@@ -31,10 +31,9 @@ from agent.core.languages import ENGLISH
 from agent.core.webpush import point_of, push_address, subscription
 from agent.errors import DoorwardError, FormatError, RequestError, StorageError
 from agent.ipc.control_operations import UseAlertBrowser
-from agent.wire.base64 import decode_url, encode_url
 from agent.wire.identities import PublicKey, parse_public_key
-from agent.wire.prepared import PreparedMeta
 from agent.wire.statements import PushSubscription, PushUnsubscription
+from agent.wire.strictjson import PreparedMeta, decode_base64url, encode_base64url
 
 __all__ = ["UNUSED_S", "GlanceHolder", "PushChannels", "PushStore"]
 
@@ -129,7 +128,7 @@ class PushChannels:
         for name, browser in self._browsers.items():
             self._announce(name, browser)
         self.answers: dict[str, Callable[[Any, bytes], Answer]] = {
-            "push_key": lambda _asked, _body: ({"key": encode_url(point_of(self._key))}, b""),
+            "push_key": lambda _asked, _body: ({"key": encode_base64url(point_of(self._key))}, b""),
             "push_browsers": lambda _asked, _body: ({"browsers": self._listed()}, b""),
             "push_used": self._use,
         }
@@ -265,7 +264,7 @@ class PushChannels:
         return {}, b""
 
     def _save(self) -> None:
-        secret = encode_url(self._key.private_numbers().private_value.to_bytes(32, "big"))
+        secret = encode_base64url(self._key.private_numbers().private_value.to_bytes(32, "big"))
         kept = {"vapid": secret, "browsers": self._browsers}
         self._store.save(msgspec.json.encode(kept).decode())
 
@@ -277,7 +276,7 @@ def _kept(text: str) -> tuple[ec.EllipticCurvePrivateKey, dict[str, _Browser]] |
     try:
         kept = json.loads(text)
         browsers = msgspec.convert(kept["browsers"], dict[str, _Browser])
-        key = ec.derive_private_key(int.from_bytes(decode_url(kept["vapid"]), "big"), ec.SECP256R1())
+        key = ec.derive_private_key(int.from_bytes(decode_base64url(kept["vapid"]), "big"), ec.SECP256R1())
         # Tried now: a damaged key would otherwise fail later, in the thread that sends alerts.
         for browser in browsers.values():
             _address(browser, key)

@@ -25,8 +25,7 @@ from agent.core.media import StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError
 from agent.ports import CameraEnd, CameraSink
-from agent.recorder.capture.delivery_thread import Ending
-from agent.recorder.capture.encoding import EncodingSettings, Pipeline, PipelineCamera, describe
+from agent.recorder.capture.delivery import EncodingSettings, Ending, Pipeline, PipelineCamera, describe
 
 __all__ = ["FileCamera"]
 

@@ -53,8 +53,7 @@ from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError, DeviceError, InternalError
 from agent.media.annexb import has_parameters, has_picture
 from agent.ports import CameraEnd, CameraSink, MaskedArea
-from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
-from agent.recorder.capture.encoding import coloured, luma_size
+from agent.recorder.capture.delivery import DeliveryThread, Ending, coloured, luma_size
 from agent.recorder.capture.rtsp import LARGEST_PX, host_of, opened, said
 
 __all__ = ["RtspCamera"]

@@ -24,8 +24,7 @@ import numpy.typing as npt
 from agent.core.media import StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.ports import CameraEnd, CameraSink
-from agent.recorder.capture.delivery_thread import Ending
-from agent.recorder.capture.encoding import EncodingSettings, PipelineCamera, describe
+from agent.recorder.capture.delivery import EncodingSettings, Ending, PipelineCamera, describe
 
 __all__ = ["TWO_VISITS", "PorchScene", "ScriptedCamera", "Visit"]
 

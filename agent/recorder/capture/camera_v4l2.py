@@ -26,8 +26,7 @@ from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
 from agent.errors import DeviceError
 from agent.platform.system_clock import boot_ahead_ns
 from agent.ports import CameraEnd, CameraSink
-from agent.recorder.capture.delivery_thread import Ending
-from agent.recorder.capture.encoding import EncodingSettings, Pipeline, PipelineCamera, describe
+from agent.recorder.capture.delivery import EncodingSettings, Ending, Pipeline, PipelineCamera, describe
 
 __all__ = ["V4l2Camera", "V4l2Mode"]
 

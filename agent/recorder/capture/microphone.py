@@ -25,7 +25,7 @@ from agent.core.sound import SampleClock
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import InternalError
 from agent.ports import CameraEnd, SoundSink
-from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
+from agent.recorder.capture.delivery import DeliveryThread, Ending
 from agent.recorder.capture.sound_encoding import SoundTrack
 
 __all__ = ["STOPPED", "ContainerMicrophone", "SoundSource", "SoundTiming", "boot_ns", "deliver_live"]

@@ -22,7 +22,7 @@ from av.container import InputContainer
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DeviceError
 from agent.ports import CameraEnd, SoundSink
-from agent.recorder.capture.delivery_thread import Ending
+from agent.recorder.capture.delivery import Ending
 from agent.recorder.capture.microphone import ContainerMicrophone, SoundSource, SoundTiming, boot_ns, deliver_live
 from agent.recorder.capture.sound_encoding import RATE_HZ, SoundEncoder
 

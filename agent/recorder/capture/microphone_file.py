@@ -17,7 +17,7 @@ from agent.core.media import SoundPacket
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError
 from agent.ports import CameraEnd, SoundSink
-from agent.recorder.capture.delivery_thread import Ending
+from agent.recorder.capture.delivery import Ending
 from agent.recorder.capture.microphone import STOPPED, ContainerMicrophone, SoundSource
 from agent.recorder.capture.sound_encoding import HeardNs, SoundEncoder
 

@@ -18,7 +18,7 @@ from typing import Final
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.media.aac import AacConfig, lc_config
 from agent.ports import CameraEnd, SoundSink
-from agent.recorder.capture.delivery_thread import Ending
+from agent.recorder.capture.delivery import Ending
 from agent.recorder.capture.microphone import ContainerMicrophone, SoundSource, SoundTiming, deliver_live
 from agent.recorder.capture.rtsp import host_of, no_sound, opened
 from agent.recorder.capture.sound_encoding import SoundEncoder, SoundPassthrough, SoundTrack

@@ -33,7 +33,7 @@ from agent.core.ledger.entries import EntryKind
 from agent.core.vault.redactions import Place, RedactionKind
 from agent.core.vault.segment import split_media
 from agent.ipc.rpc_server import control_server
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.disclosures import PartKind, Receipt, ReceiptState, TipText
 from agent.wire.identities import private_key_from_seed
 from agent.wire.messages import Bulletin, Deletion
@@ -919,7 +919,7 @@ def test_a_tip_of_words_is_for_its_requester_alone(telling: tuple[Doorstep, tupl
     assert "Until it is sent you can revoke it" in done.out
     sent = door.device.statements[-1]
     assert "white van" not in strictjson.encode(sent).decode()
-    text = strictjson.decode(open_bytes(base64.decode(sent.message), [REPLY]), TipText)
+    text = strictjson.decode(open_bytes(strictjson.decode_base64(sent.message), [REPLY]), TipText)
     assert text.text == "A white van."
     listed = door("tip", "list").out
     assert f"{sent.tip[:8]}  harbour-police: approved" in listed

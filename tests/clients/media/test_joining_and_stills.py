@@ -18,10 +18,9 @@ from agent.clients.media.redact import cover_film
 from agent.core.media import EncodedPacket, Gop, StreamDescription
 from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs, ClockQuality
-from agent.core.vault.names import segment_id
+from agent.core.vault.fields import TimeSpan, segment_id
 from agent.core.vault.redactions import Place, Redaction, RedactionKind
 from agent.core.vault.segment import Content, Context, poster_plaintext, split_poster
-from agent.core.vault.spans import TimeSpan
 from agent.errors import FormatError, StorageError
 from agent.media.annexb import ParameterSets
 from agent.media.fmp4 import FragmentedMp4Writer

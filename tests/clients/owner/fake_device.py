@@ -20,17 +20,15 @@ from agent.core.timebase import NS_PER_MS, BootNs, ClockQuality, ClockReading, U
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer, seal_bytes
 from agent.core.vault.commitment import key_commitment
-from agent.core.vault.digest import digest
+from agent.core.vault.fields import FileKind, Stamp, TimeSpan, VaultFile, segment_id
 from agent.core.vault.hash_chain import RecordTime
 from agent.core.vault.manifest import ChainHead as ManifestTip
 from agent.core.vault.manifest import LineSigner, SignedRecord, sign_record
-from agent.core.vault.names import FileKind, VaultFile, segment_id
-from agent.core.vault.records import BootRecord, PosterRecord, RecoveredRecord, SegmentRecord, SoundRecord
+from agent.core.vault.records import BootRecord, PosterRecord, RecoveredRecord, SegmentRecord, SoundRecord, digest
 from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
-from agent.core.vault.spans import Stamp, TimeSpan
 from agent.errors import FormatError, RequestError
 from agent.ipc.rpc import Request, read_answer, request_frame
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.control import Frame, encode_approval
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
@@ -278,7 +276,7 @@ class FakeDevice:
 
     def sealed(self, data: bytes) -> str:
         """As the device keeps and shows what requesters wrote."""
-        return base64.encode(self._seal(data, None)[0])
+        return strictjson.encode_base64(self._seal(data, None)[0])
 
     def _record(self, record: Any) -> SignedRecord:
         signer = LineSigner(self.private.sign, MLDSA.sign, self._newest_second)

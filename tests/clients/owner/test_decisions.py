@@ -34,7 +34,7 @@ from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.segment import split_media
 from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError, RequestError
 from agent.media.fmp4 import whole_fragments
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.disclosures import ContactCard, PartKind
 from agent.wire.identities import private_key_from_seed
 from agent.wire.statements import AbsenceReason, Approval, Denial, FootageAbsence, OptIn, OptOut, Revocation, Scope
@@ -117,7 +117,7 @@ def test_a_contact_card_is_for_the_requester_alone(home: Home, review: RequestRe
     approval = last(home)
     assert isinstance(approval, Approval)
     assert approval.contact is not None
-    sealed = base64.decode(approval.contact)
+    sealed = strictjson.decode_base64(approval.contact)
     assert card.name.encode() not in sealed
     assert strictjson.decode(open_bytes(sealed, [REPLY]), ContactCard) == card
 
@@ -163,7 +163,7 @@ def test_a_header_swapped_alone_is_not_handed_over(home: Home, review: RequestRe
 def test_forged_records_do_not_trick_a_key_out_of_the_owner(home: Home) -> None:
     """A device that re-signs B's header, with A's payload, under A's name still gets no key of B."""
     a, b = (home.device.stored[name] for name in (home.segments[0], home.segments[2]))
-    from agent.core.vault.digest import digest
+    from agent.core.vault.records import digest
 
     head_a, head_b = (each.signed.record.file.header_size for each in (a, b))  # type: ignore[union-attr]
     a.sealed = b.sealed[:head_b] + a.sealed[head_a:]
@@ -252,7 +252,7 @@ def test_a_request_from_before_one_was_an_owner_can_be_denied_unread(home: Home)
 
 def sealed_to_somebody_else() -> str:
     other = [HybridIdentity(b"o" * 32).recipient()]
-    return base64.encode(seal_bytes(b"{}", other, file_key=b"k" * 16, nonce=b"n" * 16))
+    return strictjson.encode_base64(seal_bytes(b"{}", other, file_key=b"k" * 16, nonce=b"n" * 16))
 
 
 @pytest.mark.parametrize("sealed", [None, "", "no base64", "e30="])

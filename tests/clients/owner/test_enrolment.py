@@ -17,7 +17,7 @@ from agent.clients.owner.recovery_kit import RECOVERY_NAME, kit_approval, recove
 from agent.clients.owner.sync import sync
 from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import Enrolment, NamedKey, NamedRecipient, sign_statement
 from tests.clients.owner.conftest import NOW_MS, now, seeds
@@ -208,9 +208,9 @@ def test_a_kit_that_was_replaced_is_sealed_to_no_more_and_its_say_goes_with_it(
         RECOVERY_NAME: public_key_of(kit_approval(new)).text,
     }
     sealed = device.sealed(b"from now on")
-    assert open_bytes(base64.decode(sealed), [new]) == b"from now on"
+    assert open_bytes(strictjson.decode_base64(sealed), [new]) == b"from now on"
     with pytest.raises(OpenError):
-        open_bytes(base64.decode(sealed), [old])
+        open_bytes(strictjson.decode_base64(sealed), [old])
     assert OwnerKeys.load(keys.folder).card.recovery == done.recovery
 
 
@@ -291,7 +291,7 @@ def test_an_owner_who_lost_all_keys_comes_back_with_a_kit_that_decides(
     device: FakeDevice, keys: OwnerKeys, tmp_path: Path
 ) -> None:
     enrol(device, keys, kit_decides=True, clock=now)
-    before = base64.decode(device.sealed(b"before"))
+    before = strictjson.decode_base64(device.sealed(b"before"))
     kit = keys.recovery()
     assert owners_to_replace(device, kit) == ("anna",)
     new = _comes_back(tmp_path / "new", kit)
@@ -301,7 +301,7 @@ def test_an_owner_who_lost_all_keys_comes_back_with_a_kit_that_decides(
         "anna": new.card.approver,
         RECOVERY_NAME: public_key_of(kit_approval(kit)).text,
     }
-    after = base64.decode(device.sealed(b"after"))
+    after = strictjson.decode_base64(device.sealed(b"after"))
     assert [open_bytes(each, new.identities) for each in (before, after)] == [b"before", b"after"]
     with pytest.raises(OpenError):
         open_bytes(after, keys.identities)

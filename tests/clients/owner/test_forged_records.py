@@ -15,7 +15,7 @@ import pytest
 from agent.clients.owner.copied_vault import FolderVault
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header, split
-from agent.core.vault.digest import digest
+from agent.core.vault.fields import Stamp
 from agent.core.vault.manifest import ChainHead, SignedRecord, parse_line, sign_record
 from agent.core.vault.records import (
     Carried,
@@ -26,9 +26,9 @@ from agent.core.vault.records import (
     Record,
     RecoveredRecord,
     SegmentRecord,
+    digest,
 )
 from agent.core.vault.segment import begin_in
-from agent.core.vault.spans import Stamp
 from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed
 from tests.clients.owner.conftest import Home
 from tests.clients.owner.fake_device import JPEG

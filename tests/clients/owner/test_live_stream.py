@@ -11,7 +11,7 @@ from agent.clients.owner import live_stream
 from agent.clients.owner.live_stream import LiveGop, Stream, watch
 from agent.core.live import LiveContext, join_part, live_plaintext
 from agent.core.timebase import ClockQuality
-from agent.core.vault.spans import TimeSpan
+from agent.core.vault.fields import TimeSpan
 from agent.errors import NetworkError, OpenError
 from tests.clients.owner.conftest import NOW_MS, Home, now
 from tests.clients.owner.fake_device import BOOT

@@ -14,7 +14,7 @@ from agent.core.vault.age.header import split
 from agent.core.vault.records import SegmentRecord
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import ConfigurationError, FormatError, OpenError
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.disclosures import PartKind, TipText
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import Tip
@@ -61,7 +61,7 @@ def test_a_requester_opens_the_words_and_exactly_the_chosen_files(home: Home, me
     assert split_poster(open_bytes(home.device.outbox[PartKind.POSTER, first], [REPLY]))[0] == JPEG
     message = sent(home).message
     assert message is not None
-    assert strictjson.decode(open_bytes(base64.decode(message), [REPLY]), TipText).text == "A white van."
+    assert strictjson.decode(open_bytes(strictjson.decode_base64(message), [REPLY]), TipText).text == "A white van."
     assert (sent(home).tip, len(tip)) == (tip, 32)
 
 
@@ -90,9 +90,9 @@ def test_words_alone_take_no_footage_along_and_open_for_the_requester_alone(home
     assert (tip.segments, tip.posters, home.device.outbox) == ((), (), {})
     assert tip.message is not None
     with pytest.raises(OpenError):
-        open_bytes(base64.decode(tip.message), [home.keys.identity])
+        open_bytes(strictjson.decode_base64(tip.message), [home.keys.identity])
     with pytest.raises(OpenError):
-        open_bytes(base64.decode(tip.message), [HybridIdentity(b"x" * 32)])
+        open_bytes(strictjson.decode_base64(tip.message), [HybridIdentity(b"x" * 32)])
 
 
 def test_two_tips_have_two_ids_and_two_seals(home: Home) -> None:
@@ -113,7 +113,7 @@ def test_a_tip_is_sealed_to_the_newest_tips_key_of_the_requester(home: Home) -> 
     assert sent(home).reply == str(new.recipient())
     assert sent(home).message is not None
     with pytest.raises(OpenError):
-        open_bytes(base64.decode(sent(home).message or ""), [REPLY])
+        open_bytes(strictjson.decode_base64(sent(home).message or ""), [REPLY])
 
 
 def test_a_requester_with_no_key_left_or_without_a_tips_key_is_offered_no_tip(home: Home) -> None:

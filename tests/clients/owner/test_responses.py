@@ -14,7 +14,7 @@ from agent.clients.owner.responses import deletion_in, first_in, receipt_in
 from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import FormatError, OpenError
 from agent.ipc.control_operations import RequestAnswer
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.identities import private_key_from_seed
 from agent.wire.messages import Deletion
 from agent.wire.statements import Approval, ClipClaim, SealedItem, read_statement, sign_statement
@@ -96,7 +96,7 @@ def said(message: strictjson.Message, key: Any = samples.REQUESTER, payload_type
     """A requester's message as the device shows it: signed, and sealed to the owner."""
     kind: Any = type(message)
     signed = envelope.sign(payload_type or kind.PAYLOAD_TYPE, strictjson.encode(message), key)
-    return base64.encode(seal_bytes(signed, [OWNER.recipient()], file_key=b"k" * 16, nonce=b"n" * 16))
+    return strictjson.encode_base64(seal_bytes(signed, [OWNER.recipient()], file_key=b"k" * 16, nonce=b"n" * 16))
 
 
 RECEIPT = samples.receipt()

@@ -16,8 +16,7 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.review import RequestReview, ReviewedClip, _clips
 from agent.clients.owner.trust_roots import add_trust_root, offer_bundle, remove_trust_root
 from agent.core.timebase import ClockQuality
-from agent.core.vault.digest import digest
-from agent.core.vault.records import PosterRecord, SegmentRecord
+from agent.core.vault.records import PosterRecord, SegmentRecord, digest
 from agent.core.vault.segment import Content, Context, poster_plaintext
 from agent.errors import DoorwardError, FormatError, NetworkError, OpenError, RequestError
 from agent.wire import envelope, strictjson

@@ -28,9 +28,8 @@ from agent.clients.owner.sync import sync
 from agent.core.object_detection.labels import ObjectLabel, sorted_labels
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header, split
-from agent.core.vault.digest import digest
+from agent.core.vault.fields import Stamp, segment_id
 from agent.core.vault.manifest import LONGEST_LINE_BYTES, ChainHead, open_line, parse_line, sign_record
-from agent.core.vault.names import segment_id
 from agent.core.vault.records import (
     BootRecord,
     Chapter,
@@ -39,9 +38,9 @@ from agent.core.vault.records import (
     EvictionRecord,
     RecoveredRecord,
     SegmentRecord,
+    digest,
 )
 from agent.core.vault.segment import begin_in
-from agent.core.vault.spans import Stamp
 from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError
 from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed
 from tests.clients.owner.conftest import WINDOW_MS, Home, now, seeds

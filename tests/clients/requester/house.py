@@ -29,18 +29,16 @@ from agent.core.vault.age.header import split
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer, seal_bytes
 from agent.core.vault.commitment import key_commitment
-from agent.core.vault.digest import FileDigest
+from agent.core.vault.fields import Stamp, TimeSpan, segment_id
 from agent.core.vault.following import clip_chain_start
 from agent.core.vault.hash_chain import FIRST, chain_hash
 from agent.core.vault.manifest import ChainHead, SignedRecord, sign_record
-from agent.core.vault.names import segment_id
-from agent.core.vault.records import PosterRecord, RecoveredRecord, SealedFile, SegmentRecord, SoundRecord
+from agent.core.vault.records import FileDigest, PosterRecord, RecoveredRecord, SealedFile, SegmentRecord, SoundRecord
 from agent.core.vault.redactions import Redaction
 from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
-from agent.core.vault.spans import Stamp, TimeSpan
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.poster import poster as poster_of
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.disclosures import ClipRecords, ContactCard, DisclosureManifest, PartKind, SecondSignature
 from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 from agent.wire.statements import (
@@ -367,7 +365,7 @@ class House:
         }
         card = None
         if contact is not None:
-            card = base64.encode(self._seal_to(reply, strictjson.encode(contact)))
+            card = strictjson.encode_base64(self._seal_to(reply, strictjson.encode(contact)))
         approval = self.changes.approval(
             Approval(
                 v=1,

@@ -17,7 +17,7 @@ from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.known_doorbells import KnownDoorbells
 from agent.clients.requester.verification import CheckKind
 from agent.core.media import Gop
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest, SecondSignature
 from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, public_key_of
 from agent.wire.statements import Enrolment, NamedKey
@@ -40,7 +40,9 @@ def by_the_owner(house: House) -> Callable[[bytes], bytes]:
 
     def sign(data: bytes) -> bytes:
         said = json.loads(data)
-        return envelope.sign_hybrid(said["payloadType"], base64.decode(said["payload"]), house.owner, MINE_AS_OWNER)
+        return envelope.sign_hybrid(
+            said["payloadType"], strictjson.decode_base64(said["payload"]), house.owner, MINE_AS_OWNER
+        )
 
     return sign
 

@@ -20,7 +20,7 @@ from agent.clients.requester.verification import CheckKind
 from agent.core.media import Gop
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.errors import FormatError
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.disclosures import PartKind, PartRange, ReceiptState
 from agent.wire.envelope import pae
 from agent.wire.statements import ClipClaim
@@ -190,10 +190,10 @@ def at_2_to_the_53(house: House) -> House:
     lines = {}
     for each in house.stored:
         outer = json.loads(each.record.line)
-        payload = re.sub(rb'"utc_ms":\d+', b'"utc_ms":9007199254740991', base64.decode(outer["payload"]))
+        payload = re.sub(rb'"utc_ms":\d+', b'"utc_ms":9007199254740991', strictjson.decode_base64(outer["payload"]))
         signed = {
-            "payload": base64.encode(payload),
-            "sig": base64.encode(house.device.sign(pae(PAYLOAD_TYPE, payload))),
+            "payload": strictjson.encode_base64(payload),
+            "sig": strictjson.encode_base64(house.device.sign(pae(PAYLOAD_TYPE, payload))),
         }
         lines[each.record.line] = json.dumps(signed, separators=(",", ":")).encode()
     for each in house.stored:

@@ -28,9 +28,9 @@ from agent.core.media import Gop
 from agent.core.transfer import PartSize
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import seal_bytes
-from agent.core.vault.names import segment_id
+from agent.core.vault.fields import segment_id
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.disclosures import Part, PartKind, ReceiptState, TipManifest, TipText, tip_records_encoding
 from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, public_key_of
 from agent.wire.topics import ANONYMOUS
@@ -66,7 +66,7 @@ def laid(requester: Requester, manifest: TipManifest, parts: Sequence[bytes] = (
 
 
 def words(requester: Requester, text: str = "A white van.") -> TipManifest:
-    said = base64.encode(sealed(requester, strictjson.encode(TipText(v=1, text=text))))
+    said = strictjson.encode_base64(sealed(requester, strictjson.encode(TipText(v=1, text=text))))
     return TipManifest(v=1, tip=TIP, trust_root=ROOT_ID, message=said)
 
 
@@ -80,7 +80,7 @@ def shown(requester: Requester, house: House, *chosen: Stored) -> tuple[TipManif
         trust_root=ROOT_ID,
         device=public_key_of(house.device).text,
         device_mldsa=MldsaPublicKey.of(house.mldsa).text,
-        records_mldsa=base64.encode(house.mldsa.sign(tip_records_encoding(tuple(lines)))),
+        records_mldsa=strictjson.encode_base64(house.mldsa.sign(tip_records_encoding(tuple(lines)))),
         records=tuple(lines),
         parts=tuple(
             Part(kind=each.kind, id=each.id, size_bytes=len(part), sha256=hashlib.sha256(part).hexdigest())
@@ -174,7 +174,7 @@ def test_a_forger_of_ed25519_sends_no_footage_of_a_doorbell_that_is_known(reques
     """The forger signs records with the first key, and has a separate second key."""
     theirs = mldsa_key_from_seed(b"t" * 32)
     manifest, parts = shown(requester, house, one_of(house, PartKind.SEGMENT))
-    signature = base64.encode(theirs.sign(tip_records_encoding(manifest.records)))
+    signature = strictjson.encode_base64(theirs.sign(tip_records_encoding(manifest.records)))
     laid(requester, msgspec.structs.replace(manifest, records_mldsa=signature), parts)
     assert refused(requester, OpenError)[0].startswith("The ML-DSA-44 signature of the records in this tip")
     shutil.rmtree(AnswerFolder(requester.folder, TIP).path)

@@ -14,7 +14,7 @@ from agent.clients.requester.keys import FileSigner
 from agent.clients.requester.root_folder import RootFolder
 from agent.clients.requester.trust_bundles import read_list
 from agent.errors import ConfigurationError, FormatError
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.trust import TrustBundle, TrustStore
 from agent.wire.trust_package import RootFile, TrustPackage, TrustTimestamp
@@ -177,7 +177,7 @@ def test_a_founded_root_has_its_file_its_signature_and_its_name_key(tmp_path: Pa
     assert (folder / "root.pub").read_text() == f"{samples.ROOT_KEY.text}\n"
     signed = envelope.pae(RootFile.PAYLOAD_TYPE, strictjson.encode(expected))
     assert (folder / name).read_text().endswith("\n")
-    assert samples.ROOT_KEY.verifies(base64.decode((folder / name).read_text().strip()), signed)
+    assert samples.ROOT_KEY.verifies(strictjson.decode_base64((folder / name).read_text().strip()), signed)
 
 
 def test_each_root_file_counts_on_also_beyond_nine(root: RootFolder) -> None:

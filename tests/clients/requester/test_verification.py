@@ -24,9 +24,9 @@ from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.merkle import root_of
 from agent.core.media import Gop
 from agent.core.timebase import ClockQuality
-from agent.core.vault.names import segment_id
+from agent.core.vault.fields import segment_id
 from agent.core.vault.segment import Content
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.disclosures import ContactCard, PartKind, Receipt, ReceiptState, SecondSignature
 from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 from agent.wire.statements import ClipClaim
@@ -152,7 +152,7 @@ LIES: dict[str, tuple[Changes, CheckKind, str]] = {
     "another ML-DSA key than the owners signed": (
         Changes(
             manifest_mldsa=MLDSA_STRANGER,
-            manifest=lambda m: later(m, device_mldsa=base64.encode(MldsaPublicKey.of(MLDSA_STRANGER).raw)),
+            manifest=lambda m: later(m, device_mldsa=strictjson.encode_base64(MldsaPublicKey.of(MLDSA_STRANGER).raw)),
         ),
         CheckKind.OWNERS,
         "signed another ML-DSA-44 key",

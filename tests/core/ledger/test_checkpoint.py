@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.core.ledger import checkpoint, merkle
 from agent.errors import DoorwardError, FormatError, OpenError
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.envelope import HybridKey, pae
 from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 
@@ -70,18 +70,18 @@ def test_another_device_cannot_sign_for_this_one() -> None:
 def forged() -> dict[str, bytes]:
     """Notes by one who can sign with the device's Ed25519 key, has earlier notes of it, and other ML-DSA-44 keys."""
     name = f"doorward/{DEVICE.id}"
-    data = base64.decode(SECOND.decode().split()[2])
+    data = strictjson.decode_base64(SECOND.decode().split()[2])
 
     def line(key_hash: bytes, rest: bytes, by: str = name) -> bytes:
-        return f"— {by} {base64.encode(key_hash + rest)}\n".encode()
+        return f"— {by} {strictjson.encode_base64(key_hash + rest)}\n".encode()
 
     six, three = signed(6), signed(3)
     beats = checkpoint.sign_time_checkpoint(frontier(5), DEVICE_PRIVATE, MLDSA)
     dated = MLDSA.sign(OPENED.mldsa_message.replace(name.encode() + bytes(8), name.encode() + b"\0" * 7 + b"\1", 1))
     bare = MLDSA.sign(TEXT[:-1])
     dsse = MLDSA.sign(pae("application/vnd.doorward.disclosure-manifest+json", OPENED.mldsa_message))
-    as_ed25519 = line(base64.decode(FIRST.decode().split()[2])[:4], data[12:])
-    of_beats = base64.decode(beats.split()[-1].decode())[4:]
+    as_ed25519 = line(strictjson.decode_base64(FIRST.decode().split()[2])[:4], data[12:])
+    of_beats = strictjson.decode_base64(beats.split()[-1].decode())[4:]
     strange = bytes(8) + OTHER_MLDSA.sign(OPENED.mldsa_message)
     return {
         "none": TEXT + FIRST,
@@ -129,7 +129,7 @@ def test_the_second_signature_is_that_of_the_specification() -> None:
     name = f"doorward/{DEVICE.id}".encode()
     said = b"subtree/v1\n\x00" + b"\x19" + name + bytes(8) + b"\x19" + name + bytes(8) + bytes(7) + b"\x05"
     assert OPENED.mldsa_message == said + frontier(5).root
-    data = base64.decode(SECOND.decode().split()[2])
+    data = strictjson.decode_base64(SECOND.decode().split()[2])
     assert data[:4] == hashlib.sha256(name + b"\n\x06" + BOTH.mldsa.raw).digest()[:4]
     assert data[4:12] == bytes(8)
     assert BOTH.mldsa.verifies(data[12:], said + frontier(5).root)
@@ -144,7 +144,7 @@ def test_both_logs_of_a_device_have_their_own_heads() -> None:
 
 
 def test_a_witness_may_sign_below() -> None:
-    line = f"— witness.example/w1 {base64.encode(bytes(4 + 72))}\n".encode()
+    line = f"— witness.example/w1 {strictjson.encode_base64(bytes(4 + 72))}\n".encode()
     assert checkpoint.open_checkpoint(NOTE + line, BOTH) == checkpoint.open_checkpoint(NOTE, BOTH)
     assert checkpoint.open_checkpoint(NOTE + line * (checkpoint.MAX_SIGNATURES - 2), BOTH).size == 5
     with pytest.raises(FormatError, match="signature lines"):
@@ -200,11 +200,11 @@ def test_a_note_too_long_is_refused_before_it_is_read() -> None:
 def test_the_verifier_key_is_the_one_other_tools_take() -> None:
     name, key_hash, key = checkpoint.verifier_key(DEVICE).split("+", 2)
     assert name == f"doorward/{DEVICE.id}"
-    assert base64.decode(key) == b"\x01" + DEVICE.raw
-    assert base64.decode(FIRST.decode().split()[2])[:4].hex() == key_hash
+    assert strictjson.decode_base64(key) == b"\x01" + DEVICE.raw
+    assert strictjson.decode_base64(FIRST.decode().split()[2])[:4].hex() == key_hash
     name, key_hash, key = checkpoint.mldsa_verifier_key(BOTH).split("+", 2)
-    assert (name, base64.decode(key)) == (f"doorward/{DEVICE.id}", b"\x06" + BOTH.mldsa.raw)
-    assert base64.decode(SECOND.decode().split()[2])[:4].hex() == key_hash
+    assert (name, strictjson.decode_base64(key)) == (f"doorward/{DEVICE.id}", b"\x06" + BOTH.mldsa.raw)
+    assert strictjson.decode_base64(SECOND.decode().split()[2])[:4].hex() == key_hash
 
 
 def test_the_signature_of_a_note_is_over_its_first_three_lines() -> None:

@@ -14,7 +14,7 @@ from agent.core.motion.pacing import FrameRateMonitor
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.ports import CameraEnd
 from agent.recorder.capture.camera_file import FileCamera
-from agent.recorder.capture.encoding import EncodingSettings
+from agent.recorder.capture.delivery import EncodingSettings
 
 
 def admitted(pace: FrameRateMonitor, frames_per_s: float, length_s: float, from_s: float = 0.0) -> int:

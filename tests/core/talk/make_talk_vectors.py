@@ -16,7 +16,7 @@ from agent.clients.opening import HybridIdentity
 from agent.core.talk.offers import TalkOffer, TalkSecret
 from agent.core.vault.age import recipients
 from agent.core.vault.age.sealing import seal_bytes
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.talkers import FrameWriter, mulaw_tone
 
@@ -40,7 +40,7 @@ def contents() -> list[tuple[int, bytes]]:
 
 
 def offer(identity: HybridIdentity) -> dict[str, Any]:
-    secret = TalkSecret(v=1, session=SESSION.hex(), key=base64.encode(KEY), volume=80, replies=REPLIES)
+    secret = TalkSecret(v=1, session=SESSION.hex(), key=strictjson.encode_base64(KEY), volume=80, replies=REPLIES)
     sealed = seal_bytes(
         strictjson.encode(secret),
         (identity.recipient(),),
@@ -56,7 +56,7 @@ def offer(identity: HybridIdentity) -> dict[str, Any]:
     )
     return {
         "envelope": envelope.sign(TalkOffer.PAYLOAD_TYPE, strictjson.encode(signed), DEVICE).decode(),
-        "sealed": base64.encode(sealed),
+        "sealed": strictjson.encode_base64(sealed),
     }
 
 
@@ -93,7 +93,7 @@ def vector(identity: HybridIdentity) -> dict[str, Any]:
         "challenge": CHALLENGE,
         **offer(identity),
         "session": SESSION.hex(),
-        "key": base64.encode(KEY),
+        "key": strictjson.encode_base64(KEY),
         "volume": 80,
         "replies": list(REPLIES),
         "frames": [

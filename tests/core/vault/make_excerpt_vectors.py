@@ -17,7 +17,7 @@ from agent.core.vault.excerpt import HEAD_TYPE, ExcerptBuilder
 from agent.core.vault.manifest import ChainHead, RawLine, chapter_start, follow, parse_line, sign_record, split_lines
 from agent.core.vault.records import CoverageRecord, RecoveredRecord, SegmentRecord
 from agent.errors import FormatError
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.envelope import pae
 from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed
 from tests.core.vault import make_vault_vectors
@@ -41,7 +41,7 @@ def _second(encoding: bytes, key: MLDSA44PrivateKey = _MLDSA) -> bytes:
     for path in sorted(PLACE.glob("bad/*")) + sorted(PLACE.glob("at_*")):
         for line in path.read_bytes().splitlines():
             with suppress(ValueError, FormatError, KeyError, TypeError):
-                kept = base64.decode(json.loads(line)["mldsa"])
+                kept = strictjson.decode_base64(json.loads(line)["mldsa"])
                 if public.verifies(kept, encoding):
                     return kept
     return key.sign(encoding)
@@ -143,13 +143,15 @@ def _bad_carried(good: list[bytes]) -> dict[str, list[bytes]]:
 def _bad_heads(good: list[bytes]) -> dict[str, list[bytes]]:
     *lines, head = good
     said = json.loads(head)
-    payload = json.loads(base64.decode(said["head"]))
+    payload = json.loads(strictjson.decode_base64(said["head"]))
 
     def signed(second: object = _second, **changes: object) -> bytes:
         data = json.dumps(payload | changes, separators=(",", ":"), sort_keys=True).encode()
         encoding = pae(HEAD_TYPE, data)
         made = {"head": data, "mldsa": second(encoding), "sig": _KEY.sign(encoding)}  # type: ignore[operator]
-        return json.dumps({name: base64.encode(each) for name, each in made.items()}, separators=(",", ":")).encode()
+        return json.dumps(
+            {name: strictjson.encode_base64(each) for name, each in made.items()}, separators=(",", ":")
+        ).encode()
 
     once = json.dumps({name: said[name] for name in ("head", "sig")}, separators=(",", ":")).encode()
     return {
@@ -158,7 +160,10 @@ def _bad_heads(good: list[bytes]) -> dict[str, list[bytes]]:
         "head_by_another_second_key": [*lines, signed(_other_second)],
         "head_of_another_number": [*lines, signed(seq=payload["seq"] + 1)],
         "head_of_other_lines": [*lines, signed(prev="cd" * 32)],
-        "head_of_another_time": [*lines, head.replace(said["head"].encode(), base64.encode(_later(payload)).encode())],
+        "head_of_another_time": [
+            *lines,
+            head.replace(said["head"].encode(), strictjson.encode_base64(_later(payload)).encode()),
+        ],
         "head_twice": [*lines, head, head],
         "line_behind_the_head": [*lines, head, lines[-1]],
         "head_alone": [head],

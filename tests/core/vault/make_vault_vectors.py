@@ -21,8 +21,8 @@ from agent.core.ledger.merkle import leaf_hash, root_of
 from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import ClockQuality
 from agent.core.vault.commitment import key_commitment
+from agent.core.vault.fields import Stamp, TimeSpan, segment_id
 from agent.core.vault.manifest import PAYLOAD_TYPE, ChainHead, LineSigner, SignedRecord, Signer, parse_line, sign_record
-from agent.core.vault.names import segment_id
 from agent.core.vault.records import (
     BootRecord,
     Carried,
@@ -43,9 +43,8 @@ from agent.core.vault.records import (
     SoundRecord,
 )
 from agent.core.vault.segment import Begin, Content, Context, context_box, poster_plaintext
-from agent.core.vault.spans import Stamp, TimeSpan
 from agent.errors import FormatError
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.envelope import pae
 from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 
@@ -120,8 +119,8 @@ def _kept() -> dict[bytes, list[bytes]]:
                 with suppress(ValueError, FormatError):
                     outer = json.loads(line)
                     if "mldsa" in outer:
-                        encoding = pae(PAYLOAD_TYPE, base64.decode(outer["payload"]))
-                        found.setdefault(encoding, []).append(base64.decode(outer["mldsa"]))
+                        encoding = pae(PAYLOAD_TYPE, strictjson.decode_base64(outer["payload"]))
+                        found.setdefault(encoding, []).append(strictjson.decode_base64(outer["mldsa"]))
     return found
 
 
@@ -257,7 +256,7 @@ def _defects(lines: list[bytes]) -> dict[str, bytes]:
     def manifest(*chosen: bytes) -> bytes:
         return b"".join(line + b"\n" for line in chosen)
 
-    payload = json.loads(base64.decode(json.loads(lines[0])["payload"]))
+    payload = json.loads(strictjson.decode_base64(json.loads(lines[0])["payload"]))
     signature = json.loads(lines[0])["sig"]
     box, poster = context_box(_CONTEXT), poster_plaintext(_JPEG, _POSTER)
 
@@ -272,8 +271,12 @@ def _defects(lines: list[bytes]) -> dict[str, bytes]:
     def first(changed: dict[str, object] | bytes, sig: str | None = None) -> bytes:
         """Signed by the device unless `sig` says otherwise, so that the defect is the only reason for a refusal."""
         data = changed if isinstance(changed, bytes) else json.dumps(changed, separators=(",", ":")).encode()
-        sig = sig or base64.encode(_KEY.sign(pae(PAYLOAD_TYPE, data)))
-        outer = {"mldsa": base64.encode(_second(pae(PAYLOAD_TYPE, data))), "payload": base64.encode(data), "sig": sig}
+        sig = sig or strictjson.encode_base64(_KEY.sign(pae(PAYLOAD_TYPE, data)))
+        outer = {
+            "mldsa": strictjson.encode_base64(_second(pae(PAYLOAD_TYPE, data))),
+            "payload": strictjson.encode_base64(data),
+            "sig": sig,
+        }
         return manifest(json.dumps(outer, separators=(",", ":")).encode())
 
     stranger = sign_record(RECORDS[0], ChainHead(), private_key_from_seed(b"s" * 32).sign, _second)
@@ -286,7 +289,7 @@ def _defects(lines: list[bytes]) -> dict[str, bytes]:
         "manifest_last_line_feed_missing": manifest(*lines)[:-1],
         "manifest_signed_by_a_stranger": manifest(stranger.line),
         "manifest_signature_of_another_line": first(payload, json.loads(lines[1])["sig"]),
-        "manifest_signature_too_short": first(payload, base64.encode(bytes(63))),
+        "manifest_signature_too_short": first(payload, strictjson.encode_base64(bytes(63))),
         "manifest_payload_changed": first({**payload, "seq": 1}, signature),
         "manifest_version_2": first({**payload, "v": 2}),
         "manifest_unknown_kind": first({**payload, "record": {**payload["record"], "kind": "rumour"}}),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from agent.core.object_detection.labels import ObjectLabel, sorted_labels
 from agent.core.timebase import ClockQuality
-from agent.core.vault.names import segment_id
+from agent.core.vault.fields import LONGEST_SEGMENT_US, Stamp, TimeSpan, segment_id
 from agent.core.vault.records import (
     BootRecord,
     Carried,
@@ -26,7 +26,6 @@ from agent.core.vault.records import (
     SoundRecord,
 )
 from agent.core.vault.segment import Begin, Content, Context
-from agent.core.vault.spans import LONGEST_SEGMENT_US, Stamp, TimeSpan
 from tests.vaults import SECOND
 
 __all__ = ["begins", "chapter_records", "contexts", "records", "segment_ids"]

@@ -11,10 +11,9 @@ from agent.clients.opening.committed import commitment_in, open_committed
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.commitment import key_commitment
-from agent.core.vault.names import segment_id
+from agent.core.vault.fields import Stamp, TimeSpan, segment_id
 from agent.core.vault.records import PosterRecord, RecoveredRecord, SealedFile, SegmentRecord, SoundRecord
 from agent.core.vault.segment import Begin, Content
-from agent.core.vault.spans import Stamp, TimeSpan
 from agent.errors import OpenError
 
 OWNER = HybridIdentity(bytes(32))

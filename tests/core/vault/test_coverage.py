@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.coverage import BootClocks, CoverageBuilder, CoverageState
-from agent.core.vault.names import segment_id
+from agent.core.vault.fields import Stamp, TimeSpan, segment_id
 from agent.core.vault.records import (
     BootRecord,
     Chapter,
@@ -26,7 +26,6 @@ from agent.core.vault.records import (
     SegmentRecord,
 )
 from agent.core.vault.segment import Begin
-from agent.core.vault.spans import Stamp, TimeSpan
 from tests.vaults import SECOND
 
 T0 = 1_760_000_000_000

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from agent.core.vault.excerpt import Cover, ExcerptReport, covers_of, read_excerpt
+from agent.core.vault.fields import segment_id
 from agent.core.vault.manifest import (
     ChainHead,
     LineSigner,
@@ -20,7 +21,6 @@ from agent.core.vault.manifest import (
     sign_record,
     split_lines,
 )
-from agent.core.vault.names import segment_id
 from agent.core.vault.records import (
     Carried,
     Chapter,

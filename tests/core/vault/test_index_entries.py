@@ -10,11 +10,9 @@ import pytest
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.chapters import ChapterLimits, chapter_limits, chapters_to_delete
-from agent.core.vault.digest import FileDigest, digest
 from agent.core.vault.entries import NumberedClockSync, VaultEntry, dated, entry_of
-from agent.core.vault.names import FileKind, VaultFile, parse_name, segment_id
-from agent.core.vault.records import CONTINUOUS, PosterRecord, SealedFile, SoundRecord
-from agent.core.vault.spans import Stamp
+from agent.core.vault.fields import FileKind, Stamp, VaultFile, parse_name, segment_id
+from agent.core.vault.records import CONTINUOUS, FileDigest, PosterRecord, SealedFile, SoundRecord, digest
 from agent.errors import InternalError
 from tests.core.vault.test_records import BOOT, EVENT, NAME, SHA, SOUND, STILL, begin, recovered, segment, span
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.timebase import ClockQuality
+from agent.core.vault.fields import Stamp
 from agent.core.vault.manifest import (
     LONGEST_LINE_BYTES,
     ChainHead,
@@ -22,9 +23,8 @@ from agent.core.vault.manifest import (
     verify_chain,
 )
 from agent.core.vault.records import BootRecord, Record, RingRecord
-from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed, public_key_of
 from tests.core.vault.records_for_tests import chapter_records, records
 from tests.vaults import DEVICE_MLDSA_KEY, SECOND
@@ -145,7 +145,9 @@ def payload_with(**changes: object) -> bytes:
 )
 def test_a_record_that_is_none_is_refused_even_when_signed(changes: dict[str, object]) -> None:
     payload = payload_with(**changes)
-    line = json.dumps({"payload": base64.encode(payload), "sig": base64.encode(bytes(64))}).encode()
+    line = json.dumps(
+        {"payload": strictjson.encode_base64(payload), "sig": strictjson.encode_base64(bytes(64))}
+    ).encode()
     with pytest.raises(FormatError):
         parse_line(line)
 

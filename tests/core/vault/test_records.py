@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
-from agent.core.vault.names import segment_id
+from agent.core.vault.fields import LONGEST_SEGMENT_US, Stamp, TimeSpan, bounded, segment_id, span_between, stamp
 from agent.core.vault.records import Chapter, PosterRecord, RecoveredRecord, SealedFile, SegmentRecord, SoundRecord
 from agent.core.vault.segment import Begin
-from agent.core.vault.spans import LONGEST_SEGMENT_US, Stamp, TimeSpan, bounded, span_between, stamp
 from agent.errors import FormatError
 from tests.vaults import SECOND
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.timebase import ClockQuality
+from agent.core.vault.fields import TimeSpan
 from agent.core.vault.redactions import (
     BLOCK_PX,
     WHOLE,
@@ -20,7 +21,6 @@ from agent.core.vault.redactions import (
     places_within,
 )
 from agent.core.vault.segment import Content, Context
-from agent.core.vault.spans import TimeSpan
 from agent.errors import FormatError
 from agent.wire import strictjson
 

@@ -16,8 +16,8 @@ from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.age.sealing import Sealer
-from agent.core.vault.digest import FileDigest, digest
-from agent.core.vault.names import FileKind, VaultFile, parse_name, segment_id
+from agent.core.vault.fields import FileKind, TimeSpan, VaultFile, parse_name, segment_id, span_between
+from agent.core.vault.records import FileDigest, digest
 from agent.core.vault.segment import (
     BOX_TYPE,
     Begin,
@@ -32,7 +32,6 @@ from agent.core.vault.segment import (
     split_trailing,
     trailing_box,
 )
-from agent.core.vault.spans import TimeSpan, span_between
 from agent.errors import FormatError, InternalError
 from tests.core.vault.records_for_tests import begins, contexts, segment_ids
 

@@ -22,14 +22,14 @@ from agent.custodian.alerts.push_channels import MOST_BROWSERS, UNUSED_S, Glance
 from agent.errors import FormatError, OpenError, RequestError
 from agent.ipc.control_operations import GetPushKey, ListAlertBrowsers, UseAlertBrowser
 from agent.uplink.alert_sender import AlertDelivery
-from agent.wire.base64 import encode_url
 from agent.wire.identities import parse_public_key, private_key_from_seed, public_key_of
 from agent.wire.statements import PushSubscription, PushUnsubscription
+from agent.wire.strictjson import encode_base64url
 from tests import custodians
 from tests.custodian.alerts.test_alerts import HOLDING_BACK, TestClock, local, wait_until
 from tests.custodians import Door
 
-POINT = encode_url(point_of(ec.generate_private_key(ec.SECP256R1())))
+POINT = encode_base64url(point_of(ec.generate_private_key(ec.SECP256R1())))
 
 
 def ended(number: int) -> PushUnsubscription:
@@ -39,7 +39,12 @@ def ended(number: int) -> PushUnsubscription:
 
 def wanted(number: int, **changes: str) -> PushSubscription:
     """As an owner signs it."""
-    values = {"endpoint": f"https://push.test/{number}", "p256dh": POINT, "auth": encode_url(b"s" * 16), **changes}
+    values = {
+        "endpoint": f"https://push.test/{number}",
+        "p256dh": POINT,
+        "auth": encode_base64url(b"s" * 16),
+        **changes,
+    }
     return PushSubscription(**custodians.stated(), **values)
 
 
@@ -132,7 +137,7 @@ def test_a_damaged_file_costs_the_browsers_in_it_and_not_the_doorbell(tmp_path: 
 
 @pytest.mark.parametrize(
     ("part", "damaged"),
-    [("p256dh", "p256dx"), (POINT, encode_url(b"no point of the curve"))],
+    [("p256dh", "p256dx"), (POINT, encode_base64url(b"no point of the curve"))],
 )
 def test_a_browser_that_lacks_something_or_has_no_address_is_damage(tmp_path: Path, part: str, damaged: str) -> None:
     alerts = alerts_in(tmp_path)
@@ -382,7 +387,7 @@ def test_a_subscription_is_kept_as_its_owner_signed_it(tmp_path: Path) -> None:
     push.subscribe(wanted(2, glance=glance, glance_signer=signer), "key 2")
     kept = json.loads(store.load())["browsers"]
     plain = {
-        "endpoint": "https://push.test/1", "p256dh": POINT, "auth": encode_url(b"s" * 16), "owner": "key 1",
+        "endpoint": "https://push.test/1", "p256dh": POINT, "auth": encode_base64url(b"s" * 16), "owner": "key 1",
         "glance": "", "made_s": 5000, "used_s": 5000, "browser": "", "signer": "", "language": "en",
     }  # fmt: skip
     paired = {**plain, "endpoint": "https://push.test/2", "owner": "key 2", "glance": glance, "signer": signer}
@@ -400,7 +405,7 @@ def test_each_operation_answers_with_a_document_and_no_bytes(tmp_path: Path) -> 
         "endpoint": "https://push.test/1", "browser": "", "owner": "Ann", "made_s": 5000, "used_s": 5000,
         "pictures": "none",
     }  # fmt: skip
-    key = encode_url(point_of(push._key))
+    key = encode_base64url(point_of(push._key))
     asked = UseAlertBrowser(endpoint="https://push.test/2", browser="Firefox", language="nl")
     assert push.answers["push_key"](GetPushKey(), b"") == ({"key": key}, b"")
     assert push.answers["push_browsers"](ListAlertBrowsers(), b"") == ({"browsers": [listed]}, b"")

@@ -18,7 +18,7 @@ from agent.core.ledger.checkpoint import Checkpoint, open_checkpoint, origin_of
 from agent.core.ledger.merkle import Frontier
 from agent.core.media import Gop
 from agent.errors import FormatError, OpenError
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.time_proofs import TimeProof, TimeStamp
 from desk.cases.models import Answer
 from desk.cases.time_statements import take_owner_proof
@@ -35,7 +35,7 @@ from tests.time_services import Beats, LocalWitness
 
 EARLY, LATE = LocalWitness(time_s=NOW_S - 4000), LocalWitness(time_s=NOW_S + 3600)
 STRANGER = LocalWitness(name="witness.test/stranger", seed=b"\x09" * 32)
-STAMP = TimeStamp(name="tsa", response=base64.encode(b"\x30\x00"))
+STAMP = TimeStamp(name="tsa", response=strictjson.encode_base64(b"\x30\x00"))
 
 
 class Door:

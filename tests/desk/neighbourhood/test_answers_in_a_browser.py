@@ -16,7 +16,7 @@ from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.core.ledger.checkpoint import parse_checkpoint
 from agent.core.media import Gop
-from agent.wire import base64
+from agent.wire import strictjson
 from agent.wire.disclosures import ContactCard, DisclosureManifest, LedgerProof, PartKind, SecondSignature
 from agent.wire.envelope import pae, sign_hybrid
 from agent.wire.identities import MldsaPublicKey, mldsa_key_from_seed, private_key_from_seed
@@ -56,12 +56,12 @@ def read(folder: Path, requester: Requester, asked: SentRequest, answers: dict[s
             "signer": requester.key.text,
             "id": named.get("id", each.id),
             "device": named.get("device", each.device),
-            "parts": [base64.encode(part) for part in each.parts],
+            "parts": [strictjson.encode_base64(part) for part in each.parts],
         }
         for name, each in answers.items()
     ]
     path = folder / "answers.json"
-    path.write_text(json.dumps({"seed": base64.encode(SEED), "answers": given}))
+    path.write_text(json.dumps({"seed": strictjson.encode_base64(SEED), "answers": given}))
     found = node("../desk/neighbourhood/answers.mjs", str(path))
     assert found["recipient"] == str(NEIGHBOUR.recipient())
     assert found["token"] == hashlib.sha256(b"doorward neighbour token v1\n" + SEED).hexdigest()
@@ -86,12 +86,17 @@ def test_the_neighbours_browser_opens_films_stills_sound_redactions_and_a_cut_fi
     found = read(tmp_path, requester, asked, answers)
     captured = found["captured"]
     assert [each["kind"] for each in captured["items"]] == [each.kind.value for each in house.stored]
-    assert [base64.decode(each["media"]) for each in captured["items"]] == [each.content for each in house.stored]
+    assert [strictjson.decode_base64(each["media"]) for each in captured["items"]] == [
+        each.content for each in house.stored
+    ]
     assert captured["contact"] == {"v": 1, "name": "Mira", "note": "Ring me"}
-    assert [base64.decode(each["media"]) for each in found["with sound"]["items"]] == [film.content, sound.content]
+    assert [strictjson.decode_base64(each["media"]) for each in found["with sound"]["items"]] == [
+        film.content,
+        sound.content,
+    ]
     both = found["redacted"]["items"]
     assert [each["redacted"] for each in both] == [True, True]
-    assert {base64.decode(each["media"]) for each in both}.isdisjoint({film.content, sound.content})
+    assert {strictjson.decode_base64(each["media"]) for each in both}.isdisjoint({film.content, sound.content})
     assert found["redacted"]["told"] == [{"from": span.start_ms, "to": span.end_ms}]
 
 
@@ -135,18 +140,18 @@ def without_second(envelope: bytes) -> bytes:
 def flipped_second(envelope: bytes) -> bytes:
     """The second signature under its own key id, with another bit."""
     said = json.loads(envelope)
-    signature = bytearray(base64.decode(said["signatures"][1]["sig"]))
+    signature = bytearray(strictjson.decode_base64(said["signatures"][1]["sig"]))
     signature[0] ^= 1
-    said["signatures"][1]["sig"] = base64.encode(bytes(signature))
+    said["signatures"][1]["sig"] = strictjson.encode_base64(bytes(signature))
     return json.dumps(said).encode()
 
 
 def forged_second(envelope: bytes) -> bytes:
     """The honest first signature, and a second one by another key under that key's id."""
     said = json.loads(envelope)
-    signed = pae(said["payloadType"], base64.decode(said["payload"]))
+    signed = pae(said["payloadType"], strictjson.decode_base64(said["payload"]))
     said["signatures"][1] = {
-        "keyid": MldsaPublicKey.of(MLDSA_STRANGER).id, "sig": base64.encode(MLDSA_STRANGER.sign(signed))
+        "keyid": MldsaPublicKey.of(MLDSA_STRANGER).id, "sig": strictjson.encode_base64(MLDSA_STRANGER.sign(signed))
     }  # fmt: skip
     return json.dumps(said).encode()
 
@@ -162,17 +167,17 @@ def with_head(change: Callable[[list[str]], list[str]]) -> Callable[[DisclosureM
 
 
 def flipped_line(lines: list[str]) -> list[str]:
-    data = bytearray(base64.decode(lines[5].split()[2]))
+    data = bytearray(strictjson.decode_base64(lines[5].split()[2]))
     data[-1] ^= 1
-    return [*lines[:5], f"— {lines[5].split()[1]} {base64.encode(bytes(data))}\n"]
+    return [*lines[:5], f"— {lines[5].split()[1]} {strictjson.encode_base64(bytes(data))}\n"]
 
 
 def forged_line(lines: list[str]) -> list[str]:
     """A stranger's signature of this head in the name of the doorbell's key."""
-    own = base64.decode(lines[5].split()[2])
+    own = strictjson.decode_base64(lines[5].split()[2])
     message = parse_checkpoint("".join(lines[:3])).mldsa_message
     data = own[:12] + MLDSA_STRANGER.sign(message)
-    return [*lines[:5], f"— {lines[5].split()[1]} {base64.encode(data)}\n"]
+    return [*lines[:5], f"— {lines[5].split()[1]} {strictjson.encode_base64(data)}\n"]
 
 
 def reworded(change: Callable[[list[str]], list[str] | None]) -> Callable[[bytes], bytes]:
@@ -180,7 +185,7 @@ def reworded(change: Callable[[list[str]], list[str] | None]) -> Callable[[bytes
 
     def lie(honest: bytes) -> bytes:
         said, house = json.loads(honest), House(0)
-        members = json.loads(base64.decode(said["payload"]))
+        members = json.loads(strictjson.decode_base64(said["payload"]))
         words = change(members.pop("second_signatures"))
         members |= {} if words is None else {"second_signatures": words}
         payload = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
@@ -196,7 +201,9 @@ LIES: dict[str, Changes] = {
     "another's ML-DSA signature": Changes(manifest_mldsa=MLDSA_STRANGER),
     "another ML-DSA key than the owners signed": Changes(
         manifest_mldsa=MLDSA_STRANGER,
-        manifest=changed(DisclosureManifest, device_mldsa=base64.encode(MldsaPublicKey.of(MLDSA_STRANGER).raw)),
+        manifest=changed(
+            DisclosureManifest, device_mldsa=strictjson.encode_base64(MldsaPublicKey.of(MLDSA_STRANGER).raw)
+        ),
     ),
     "an approval without an ML-DSA signature": Changes(signed_approval=without_second),
     "an approval with another bit in its ML-DSA signature": Changes(signed_approval=flipped_second),

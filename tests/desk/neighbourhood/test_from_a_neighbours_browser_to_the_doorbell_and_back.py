@@ -19,7 +19,7 @@ from agent.clients.owner.review import RequestReview
 from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester
 from agent.platform import files
-from agent.wire import base64
+from agent.wire import strictjson
 from desk.cases.models import Answer
 from desk.neighbourhood.models import Submission
 from desk.people.models import Membership
@@ -127,7 +127,7 @@ def audit_with(street: Street, asker: DeskAsker, request: str, address: str, fol
     """Gives the audit of what left the door the key in the neighbour's address, because the desk has none."""
     copied: Any = folder / "audited"
     shutil.copytree(asker.requester.folder, copied, ignore=shutil.ignore_patterns("connection.lock"))
-    seed = base64.decode(address.partition("#")[2].replace("-", "+").replace("_", "/") + "=")
+    seed = strictjson.decode_base64(address.partition("#")[2].replace("-", "+").replace("_", "/") + "=")
     secret = HybridIdentity(seed).secret_text()
     files.write(copied / "requests" / request / "reply.identity", f"{secret}\n".encode("ascii"), secret=True)
     audited = DeskAsker(Requester.open(copied), asker.root, asker.bundle)

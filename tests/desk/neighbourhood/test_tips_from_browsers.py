@@ -21,7 +21,7 @@ from django.test import Client, override_settings
 from structlog.testing import capture_logs
 
 from agent.errors import StorageError
-from agent.wire import base64, strictjson
+from agent.wire import strictjson
 from agent.wire.disclosures import MAX_TIP_CHARACTERS, TIP_PADDED_BYTES, TipManifest, TipText
 from desk import server
 from desk.config import Public, Web
@@ -55,7 +55,7 @@ def taking(agency: Agency) -> Iterator[Agency]:
 def made(agency: Agency, text: str = "A white van.") -> tuple[str, bytes]:
     """Returns a tip's id and its sealed bytes, as the page's program makes them."""
     requester, tip = requester_of(agency.organisation), secrets.token_hex(16)
-    message = base64.encode(sealed(requester, strictjson.encode(TipText(v=1, text=text))))
+    message = strictjson.encode_base64(sealed(requester, strictjson.encode(TipText(v=1, text=text))))
     manifest = TipManifest(v=1, tip=tip, trust_root=agency.organisation.trust_root, message=message)
     plain = strictjson.encode(manifest)
     assert len(plain) <= TIP_PADDED_BYTES

@@ -38,7 +38,7 @@ from agent.core.bus import (
     Subscribed,
 )
 from agent.errors import ConfigurationError, DoorwardError, NetworkError, OpenError, RequestError, StorageError
-from agent.wire import base64, envelope, strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.broker_directory import BrokerAddress
 from agent.wire.identities import PublicKey, private_key_from_seed
 from agent.wire.topics import trust_filter
@@ -227,7 +227,7 @@ def test_a_stolen_desk_folder_and_one_passphrase_sign_nothing_that_doors_take(ro
     folder = shared_root.files_of(root.organisation)
     (folder.folder / "bundle-2.json").write_bytes(bytes(listed.payload))
     ((key_id, made),) = shared_root._counted(listed).items()
-    (folder.folder / f"bundle-2.json.{key_id}.sig").write_text(base64.encode(made))
+    (folder.folder / f"bundle-2.json.{key_id}.sig").write_text(strictjson.encode_base64(made))
     with pytest.raises(ConfigurationError, match="Doorbells would refuse"):
         folder.stamp(shared_root.timestamp_signer(root.organisation), NOW_S, 7)
     forged = strictjson.encode(TrustPackage(v=1, roots=good.roots, bundle=alone.decode(), timestamp=good.timestamp))

@@ -286,7 +286,7 @@ def record(seconds: float = 100_000, segments: int | None = None, stall_s: float
 
     Ends after this many `segments`, if that is said, or `seconds`.
     """
-    from agent.core.vault.names import SegmentId
+    from agent.core.vault.fields import SegmentId
 
     with device(stall_s, hears=hears) as solo, recording(solo):
         named: set[SegmentId] = set()

@@ -15,7 +15,7 @@ from agent.core.timebase import NS_PER_S
 from agent.errors import ConfigurationError, InternalError
 from agent.ports import CameraEnd
 from agent.recorder.capture.camera_file import FileCamera
-from agent.recorder.capture.encoding import EncodingSettings
+from agent.recorder.capture.delivery import EncodingSettings
 from tests.cameras import FIRST_NS, Receiver, make_video, play
 
 

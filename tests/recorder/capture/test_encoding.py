@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agent.core.motion.zones import Zone, ZoneMap
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
 from agent.media.poster import poster
-from agent.recorder.capture.encoding import EncodingSettings, H264Encoder, Pipeline, describe, luma_size
+from agent.recorder.capture.delivery import EncodingSettings, H264Encoder, Pipeline, describe, luma_size
 from agent.wire.fields import ZoneKind
 from tests.cameras import FIRST_NS, Receiver, gops_of
 

@@ -21,8 +21,7 @@ from agent.recorder.capture.camera_picamera2.encoding import EncoderChoice, Enco
 from agent.recorder.capture.camera_picamera2.faults import no_camera, out_of_memory, remedies
 from agent.recorder.capture.camera_picamera2.mode import HDR_SENSORS, PiMode, controls_for, has_hdr, transform_for
 from agent.recorder.capture.camera_picamera2.pictures import PrivacyRetouch, picture_of
-from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
-from agent.recorder.capture.encoding import EncodingSettings, luma_size
+from agent.recorder.capture.delivery import DeliveryThread, EncodingSettings, Ending, luma_size
 
 __all__ = ["PiCamera"]
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from agent.core.media import Picture
 from agent.ports import MaskedArea
-from agent.recorder.capture.encoding import PrivacyMask, picture_size
+from agent.recorder.capture.delivery import PrivacyMask, picture_size
 
 __all__ = ["PrivacyRetouch", "picture_of", "small_picture"]
 

@@ -1,4 +1,4 @@
-// Bytes and their spellings: canonical base64 (agent/wire/base64.py), hex, SHA-256.
+// Bytes and their spellings: canonical base64 (agent/wire/strictjson.py), hex, SHA-256.
 import { FormatError } from "../errors.js";
 
 /** @import { Bytes } from "../types.js" */

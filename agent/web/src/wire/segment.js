@@ -93,7 +93,7 @@ export const posterOf = (record) => (record.kind === "segment" ? record.poster?.
 export const soundOf = (record) => (record.kind === "segment" ? record.sound?.file : record.sound_file);
 
 /**
- * UTC ms, as agent/core/vault/spans.py counts: the end rounded up.
+ * UTC ms, as agent/core/vault/fields.py counts: the end rounded up.
  *
  * @param {CaptureRecord} record
  * @returns {TimeSpan}

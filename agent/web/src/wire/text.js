@@ -1,4 +1,4 @@
-// Text for other people to read: plain words that cannot pretend to be something else (agent/wire/text.py).
+// Text for other people to read: plain words that cannot pretend to be something else (agent/wire/fields.py).
 const FORBIDDEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u;
 // Marks, letters and symbols that show no glyph.
 const UNSEEN =

@@ -1,17 +1,23 @@
-"""Turns raw pictures into a camera's output: masked H.264 packets and small luma frames.
+"""What cameras share: the one thread that delivers, and the masks and encoder of raw pictures.
 
-Every camera without an encoder (files, USB, the drawn scene) feeds a `Pipeline`. picamera2 has the hardware's encoder:
-its `Output` builds `EncodedPacket`s from Annex-B bytes.
+`DeliveryThread` is the life of each camera and microphone: started once, ended once, joined by `stop`. The source
+brings a function that delivers until it is asked to stop and closes its source before it returns. `ended` is then
+called exactly once and last, whatever happened.  Only that thread ever touches the source: to close a decoder under a
+running call from another one, or from the receiver's own call, crashes the process.
 
-`PipelineCamera` is the base of the cameras with a `Pipeline`. `open` of a subclass sets `_description`, and
-`_container` if it opened one. `start` builds the pipeline with `_new_pipeline` and hands it over with `_begin`, which
-starts the one thread that delivers. One `start` for each `open`.
+Every camera without an encoder (files, USB, the drawn scene) feeds a `Pipeline`, which turns raw pictures into masked
+H.264 packets and small luma frames. picamera2 has the hardware's encoder: its `Output` builds `EncodedPacket`s from
+Annex-B bytes.
 
 - One picture in, one packet out, in order: B-frames and look-ahead are off. A packet has exactly its picture's time.
 - A keyframe comes about every second *of sensor time*, at any frame rate, with SPS and PPS in front.
 - `PrivacyMask` blackens the private part of each picture, in place, before encoder, detector and poster see it. The
   black area is exactly `ZoneMap.privacy_mask`, which the detector ignores. It is not drawn with `fillPoly`: if several
   polygons overlap, `fillPoly` leaves open the area that an even number of them covers.
+
+`PipelineCamera` is the base of the cameras with a `Pipeline`. `open` of a subclass sets `_description`, and
+`_container` if it opened one. `start` builds the pipeline with `_new_pipeline` and hands it over with `_begin`, which
+starts the thread. One `start` for each `open`.
 """
 
 from __future__ import annotations
@@ -23,7 +29,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import av
 import cv2
@@ -36,12 +42,13 @@ from av.video.reformatter import Interpolation
 from agent.core.media import EncodedPacket, Luma, LumaFrame, Picture, StreamDescription
 from agent.core.motion.zones import Mask, ZoneMap
 from agent.core.timebase import NS_PER_S, BootNs
-from agent.errors import DeviceError, InternalError
-from agent.ports import CameraSink, MaskedArea
-from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
+from agent.errors import DeviceError, DoorwardError, InternalError
+from agent.ports import CameraEnd, CameraSink, MaskedArea
 
 __all__ = [
+    "DeliveryThread",
     "EncodingSettings",
+    "Ending",
     "H264Encoder",
     "Pipeline",
     "PipelineCamera",
@@ -51,6 +58,52 @@ __all__ = [
     "luma_size",
     "picture_size",
 ]
+
+Ending = tuple[CameraEnd, str]
+
+
+class _Ended(Protocol):
+    def ended(self, end: CameraEnd, detail: str) -> None: ...
+
+
+class DeliveryThread:
+    """Runs `deliver(stopping)`, which returns soon after `stopping` is set, in a thread called `name`.
+
+    `start` comes after the source has put this away, for the first packet's receiver may already ask it to stop.
+    """
+
+    def __init__(self, name: str, deliver: Callable[[threading.Event], Ending], sink: _Ended) -> None:
+        self._deliver = deliver
+        self._sink = sink
+        self._stopping = threading.Event()
+        # A daemon: Python waits for other threads at its end, and a driver that hangs must not keep the process alive.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to stop and wait for it, unless it is the one that asks.
+
+        Raises `InternalError` when the receiver blocks for half a minute: better a loud end than a silent leak.
+        """
+        self._stopping.set()
+        # The sink may call `stop` from within a delivery. A thread that joins itself would wait for ever.
+        if threading.current_thread() is self._thread:
+            return
+        self._thread.join(30.0)
+        if self._thread.is_alive():
+            raise InternalError("A receiver did not return for 30 s.")
+
+    def _run(self) -> None:
+        end, detail = CameraEnd.LOST, "The receiver failed; its own error says why."
+        try:
+            end, detail = self._deliver(self._stopping)
+        except DoorwardError as error:
+            end, detail = CameraEnd.LOST, str(error)
+        finally:
+            self._sink.ended(end, detail)
+
 
 Pixels = npt.NDArray[np.uint8]
 _BLACK: Final = 16

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.fair_queue import FairQueue
+from agent.mqtt.pacing import FairQueue
 
 
 def test_senders_take_turns_and_the_newest_of_each_comes_first() -> None:

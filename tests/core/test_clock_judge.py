@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.clock_trust import JUMP_NS, ClockJudge
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs, seconds
-from agent.core.vault.clock_judge import JUMP_NS, ClockJudge
 
 UNKNOWN, HELD, SYNCED = ClockQuality.UNKNOWN, ClockQuality.HELD, ClockQuality.SYNCED
 YEAR_NS = seconds(31_557_600)
