@@ -56,19 +56,19 @@ WALKS: Final = (
         "How a frame becomes a committed segment",
         ("frame",),
         {"recorder": r"camera-.*|MainThread|analysis|writer", "custodian": r"ipc-client"},
-        108,
+        90,
     ),
     Walk(
         "How a request becomes an upload",
         ("request", "upload"),
         {"uplink": r"MainThread|bus-.*", "custodian": r"ipc-client|messages"},
-        84,
+        68,
     ),
     Walk(
         "How an approval gets from the page to the outbox",
         ("approval",),
         {"custodian": r"page|AnyIO worker thread"},
-        76,
+        61,
     ),
 )  # fmt: skip
 
