@@ -21,7 +21,7 @@ from agent.core.timebase import NS_PER_S
 from agent.core.vault.age.recipients import Recipient, parse_recipient
 from agent.core.vault.age.sealing import make_header, seal_bytes
 from agent.custodian.ledger_writer import Ledger, Transactions
-from agent.custodian.verified_statements import LIFE_S, Nonces
+from agent.custodian.verified_statements import NONCE_LIFE_S, Nonces
 from agent.errors import RequestError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Clock, Entropy, Journal
@@ -182,7 +182,7 @@ class Enrolments(ThreadOwned):
             new = {name: text for name, text in _named(enrolment).items() if text not in known}
             tokens = {name: self._entropy.token(_TOKEN_BYTES) for name in new}
             tests = {name: self._test(tokens[name], text) for name, text in new.items()}
-            lapses_ns = self._clock.now().boot_ns + (INVITED_S if new else LIFE_S) * NS_PER_S
+            lapses_ns = self._clock.now().boot_ns + (INVITED_S if new else NONCE_LIFE_S) * NS_PER_S
             # One at a time. It was verified as the successor of the current list, so a second one must take its place.
             self._pending = _PendingEnrolment(data, enrolment, tokens, tests, lapses_ns)
             return enrolment.epoch, new

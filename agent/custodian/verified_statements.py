@@ -56,9 +56,9 @@ from agent.wire.statements import (
 if TYPE_CHECKING:
     from agent.custodian.enrolment import Enrolments
 
-__all__ = ["LIFE_S", "Nonces", "StatementApplier", "VerifiedStatement", "verify_statement"]
+__all__ = ["NONCE_LIFE_S", "Nonces", "StatementApplier", "VerifiedStatement", "verify_statement"]
 
-LIFE_S: Final = 600
+NONCE_LIFE_S: Final = 600
 _NS_PER_US: Final = 1000
 _KEY_BYTES: Final = 32
 _NUMBER_BYTES: Final = 7
@@ -94,7 +94,10 @@ class Nonces:
         raw = bytes.fromhex(nonce)
         number, mark = raw[:_NUMBER_BYTES], raw[_NUMBER_BYTES:]
         given_us = int.from_bytes(number)
-        if not hmac.compare_digest(mark, self._mark(number)) or self._now_us() - given_us > LIFE_S * NS_PER_S // 1000:
+        if (
+            not hmac.compare_digest(mark, self._mark(number))
+            or self._now_us() - given_us > NONCE_LIFE_S * NS_PER_S // 1000
+        ):
             raise RequestError(
                 "This statement was signed more than ten minutes ago, or before the device started.", remedy=_REMEDY
             )

@@ -45,9 +45,9 @@ from agent.recorder.vault import Vault
 
 __all__ = ["LiveEncoder", "LiveViewSink", "NewestPicture", "SmallPictures"]
 
-_QUALITY: Final = 28
-_KEYFRAME_EVERY_NS: Final = 2 * NS_PER_S
-_BUFFER_S: Final = 0.5
+_SMALL_QUALITY: Final = 28
+_SMALL_KEYFRAME_EVERY_NS: Final = 2 * NS_PER_S
+_SMALL_BUFFER_S: Final = 0.5
 """A keyframe may take the bits of this time. More would hold the picture up on a slow link."""
 
 
@@ -123,10 +123,10 @@ class SmallPictures:
         description = describe(width_px, height_px, wanted.frames_per_s, widest_px=wanted.width_px, live=True)
         if self._encoder is None or self._description is None or description != self._description:
             settings = EncodingSettings(
-                quality=_QUALITY,
+                quality=_SMALL_QUALITY,
                 ceiling_kbps=wanted.kbps,
-                buffer_s=_BUFFER_S,
-                keyframe_every_ns=_KEYFRAME_EVERY_NS,
+                buffer_s=_SMALL_BUFFER_S,
+                keyframe_every_ns=_SMALL_KEYFRAME_EVERY_NS,
             )
             self._encoder, self._description = H264Encoder(description, settings), description
         return self._encoder, self._description

@@ -14,7 +14,7 @@ from agent.errors import OpenError, RequestError
 from agent.wire import strictjson
 from agent.wire.control import Frame, decode_approval
 from agent.wire.identities import private_key_from_seed
-from agent.wire.strictjson import encode as b64
+from agent.wire.strictjson import encode_base64 as b64
 from tests import custodians
 from tests.custodian.test_tips import tip, with_tips
 from tests.custodian.test_two_owners import co_approval

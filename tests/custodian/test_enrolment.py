@@ -9,7 +9,7 @@ import pytest
 
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.custodian.enrolment import INVITED_S, RECOVERY
-from agent.custodian.verified_statements import LIFE_S
+from agent.custodian.verified_statements import NONCE_LIFE_S
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
 from agent.wire import strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of
@@ -147,7 +147,7 @@ def test_a_list_with_new_owners_waits_for_a_day_and_one_without_for_ten_minutes(
     door.confirm("anna", RECOVERY)
     current = door.custodian.enrolments.current
     door.propose(enrolment(epoch=2, previous=sha256_of(current)))  # type: ignore[arg-type]
-    door.clock.advance(LIFE_S)
+    door.clock.advance(NONCE_LIFE_S)
     assert door.custodian.enrolments.pending
     door.clock.advance(0.001)
     assert not door.custodian.enrolments.pending

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from agent.core.timebase import ClockQuality
-from agent.custodian.verified_statements import LIFE_S, Nonces
+from agent.custodian.verified_statements import NONCE_LIFE_S, Nonces
 from agent.errors import OpenError, OvertakenError, RequestError
 from agent.wire.identities import private_key_from_seed
 from agent.wire.statements import (
@@ -99,7 +99,7 @@ def test_an_approval_and_its_revocation_and_a_tip_are_as_fresh_as_the_rest(door:
         **fresh(door), tip="7" * 32, trust_root=samples.ROOT_KEY.id, requester="harbour-police",
         reply=custodians.REPLY, message="e30=",
     )  # fmt: skip
-    door.clock.advance(LIFE_S + 1)
+    door.clock.advance(NONCE_LIFE_S + 1)
     for late in (revocation, tip):
         with pytest.raises(RequestError, match="more than ten minutes ago"):
             door.obey(late)
@@ -115,7 +115,7 @@ def test_an_enrolment_that_was_held_back_changes_no_owners(door: Door) -> None:
     door.propose(msgspec.structs.replace(wanted, nonce=fresh(door)["nonce"]))
 
 
-@pytest.mark.parametrize(("added", "life_s"), [(False, LIFE_S), (True, 86_400)], ids=["removes one", "adds one"])
+@pytest.mark.parametrize(("added", "life_s"), [(False, NONCE_LIFE_S), (True, 86_400)], ids=["removes one", "adds one"])
 def test_a_list_of_owners_that_nobody_completed_in_time_never_counts(door: Door, added: bool, life_s: int) -> None:
     approvers = custodians.two_owners(door, SECOND)
     door.enrol(**{**approvers, **fresh(door)})
@@ -168,7 +168,7 @@ def test_a_nonce_counts_for_ten_minutes_and_no_other_device_or_guess_makes_one()
     given = [nonces.give() for _ in range(4)]
     assert len({*given}) == 4
     assert sorted(given) == given
-    clock.advance(LIFE_S)
+    clock.advance(NONCE_LIFE_S)
     nonces.claim(given[0], "anna")
     clock.advance(0.001)
     for wrong in (given[1], others.give(), "00" * 16, "ff" * 16, nonces.give()[:-1] + "0"):

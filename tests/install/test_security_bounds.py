@@ -152,7 +152,7 @@ def test_promises_and_mechanisms_state_the_figures_of_the_code() -> None:
     promised = " ".join(PROMISED.split())
     assert sessions.CODE_LIFE_S == 15 * 60
     assert "once and for 15 minutes" in promised
-    assert verified_statements.LIFE_S == 600
+    assert verified_statements.NONCE_LIFE_S == 600
     assert "in order and within ten minutes" in promised
     assert BusSettings("h", 1, "n", Path(), Path(), Path()).inbound_beat_s == 0.1
     assert "acknowledged at the next tenth of a second" in ANALYSED

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from agent.custodian.verified_statements import LIFE_S, Nonces
+from agent.custodian.verified_statements import NONCE_LIFE_S, Nonces
 from agent.wire.identities import public_key_of
 from agent.wire.statements import OptIn, OptOut, Scope
 from tests.custodians import APPROVER, signed, stated
@@ -57,7 +57,7 @@ class NumbersWorld(World):
             self.actions[f"sign {name}"] = lambda name=name: self._sign(name)
             self.actions[f"deliver {name}"] = lambda name=name: self._deliver(name)
         self.actions |= {
-            "ten minutes": lambda: self._wait(LIFE_S),
+            "ten minutes": lambda: self._wait(NONCE_LIFE_S),
             "one more second": self._one_more_second,
             "restart": self.restart,
             "a new boot": self.reboot,
@@ -79,7 +79,7 @@ class NumbersWorld(World):
     def _counts(self, held: Held) -> bool:
         return (
             held.process == self.process
-            and self._age_s(held) <= LIFE_S
+            and self._age_s(held) <= NONCE_LIFE_S
             and held.order > self.newest.get(held.signer, 0)
         )
 
@@ -105,7 +105,7 @@ class NumbersWorld(World):
     def _one_more_second(self) -> None:
         """Only where it makes a difference, because there are many seconds."""
         live = [held for held in self.held.values() if held.process == self.process]
-        if any(self._age_s(held) == LIFE_S for held in live):
+        if any(self._age_s(held) == NONCE_LIFE_S for held in live):
             self._wait(1)
 
     def restart(self) -> None:
@@ -137,7 +137,7 @@ class NumbersWorld(World):
             (
                 name in self.held,
                 hashlib.sha256(self.held[name].data).hexdigest() in self.obeyed if name in self.held else False,
-                (orders.index(live[name].order), min(self._age_s(live[name]), LIFE_S + 1), live[name].jump)
+                (orders.index(live[name].order), min(self._age_s(live[name]), NONCE_LIFE_S + 1), live[name].jump)
                 if name in live
                 else None,
             )

@@ -235,9 +235,9 @@ def mutated(data: bytes, others: list[bytes], drawn: random.Random) -> bytes:
         return bytes(changed)
     members: dict[str, Any] = json.loads(data)
     if how < 8:
-        payload = bytearray(envelope.base64.decode(members["payload"]))
+        payload = bytearray(envelope.strictjson.decode_base64(members["payload"]))
         drawn.choice(BYTES)(payload, drawn)
-        members["payload"] = envelope.base64.encode(bytes(payload))
+        members["payload"] = envelope.strictjson.encode_base64(bytes(payload))
     else:
         theirs = json.loads(drawn.choice(others))
         name = drawn.choice(["payload", "payloadType", "signatures"])

@@ -77,11 +77,11 @@ Mutation = Callable[[pytest.MonkeyPatch], None]
 
 
 def a_number_counts_for_an_hour(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(verified_statements, "LIFE_S", 3600)
+    patch.setattr(verified_statements, "NONCE_LIFE_S", 3600)
 
 
 def a_number_counts_for_a_second_less(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(verified_statements, "LIFE_S", verified_statements.LIFE_S - 1)
+    patch.setattr(verified_statements, "NONCE_LIFE_S", verified_statements.NONCE_LIFE_S - 1)
 
 
 def a_number_ages_by_the_wall_clock(patch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What cameras share: the one thread that delivers, and the masks and encoder of raw pictures.
+"""The parts that cameras share: the one thread that delivers, and the masks and encoder of raw pictures.
 
 `DeliveryThread` is the life of each camera and microphone: started once, ended once, joined by `stop`. The source
 brings a function that delivers until it is asked to stop and closes its source before it returns. `ended` is then

@@ -1,4 +1,4 @@
-// Writes a fragmented MP4 of one track as the doorbell does (agent/media/fmp4.py, fmp4.py): one `moof` and `mdat` for
+// Writes a fragmented MP4 of one track as the doorbell does (agent/media/fmp4.py): one `moof` and `mdat` for
 // each GOP, without a time, a random number or the name of an encoder. The same samples give the same bytes.
 // Source: ISO/IEC 14496-12 (boxes), 14496-15 §5 (AVC in MP4).
 import { concat } from "../wire/bytes.js";
