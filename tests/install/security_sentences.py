@@ -954,6 +954,9 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
         "tests/web/test_pushed.py::test_a_ring_that_is_delivered_late_or_again_is_not_shown_as_one_of_now",
         "tests/uplink/test_push_sender.py::test_a_message_tells_the_browser_how_old_it_is_if_the_clock_was_known",
     ),
+    "It falls as soon as the owner decides": (
+        "tests/custodian/alerts/test_alert_setup.py::test_what_one_of_two_owners_has_approved_still_waits",
+    ),
     # One process that was taken over
     "An installation runs four processes": (
         f"{UNITS}::test_each_role_has_a_user_of_its_own_and_no_folder_is_written_by_two",
