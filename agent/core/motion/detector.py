@@ -38,6 +38,9 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
 `moving` is a strict yes.  Keeping an event alive on a weaker `score`, or on `present` for up to five minutes, is the
 event machine's business (`agent/core/events.py`).
 
+While a scene is learned nothing is reported, but tracks run (`_learn`). A visitor who is confirmed meanwhile, and makes
+up most of what differs, is told when the scene is known. Without that, a visitor of the first picture would be scenery.
+
 The detector owns no clock: order and holes come from the frames' sensor times.  A hole keeps all that was learned,
 since the scene from before is the best evidence of who stands there now, and who was there and still is, is told again;
 a step backwards starts the learning again.  It is deterministic: the same frames give the same samples, on every
@@ -46,6 +49,8 @@ the frame size and however long it runs.
 """
 
 from __future__ import annotations
+
+import math
 
 import cv2
 
@@ -87,6 +92,10 @@ _CONTRAST_FRAMES = 32
 
 _LEARNING_HASTE = 3
 """While learning, noise is learned this many times as fast: two seconds have to show how a tree sways."""
+
+_FIRST_VISITOR_SHARE = 0.8
+"""While the scene is learned, a visitor must make up this share of the cells that differ. On clips, .5 tells a camera
+that moves, and .9 loses a visitor."""
 
 _NIGHT_STEPS = 156.0
 """Below this mean background (luma 80) it is night."""
@@ -200,7 +209,15 @@ class Detector:
             self._background.forget_cell_noise()
         if sensor_ns < self._learnt_at_ns:
             return self._learn(sensor_ns)
+        moved_at_first = None
+        if self._last_sample.state is MotionState.LEARNING:
+            # Paths through noise that was not known yet begin anew. A visitor who was confirmed nevertheless is told.
+            moved_at_first = self._confirmed
+            self._tracks.begin()
         sample = self._look(sensor_ns, differing_cells)
+        if moved_at_first is not None:
+            self._confirmed = moved_at_first
+            sample = self._sample(sensor_ns, 1.0, moved_at_first, sample.state)
         if sample.moving or self._presence.box is not None:
             sample = self._with_presence(sample)
         elif self._frame_number % _FULL_LOOK_FRAMES == 0 and not self._sudden.settling:
@@ -218,7 +235,7 @@ class Detector:
         self._presence.forget()
         self._lingering.begin(self._learnt_at_ns)
         self._background.begin()
-        self._tracks.clear()
+        self._tracks.begin()
         self._confirming.forget()
 
     def _resume(self, sensor_ns: BootNs, hole_ns: int) -> None:
@@ -230,10 +247,13 @@ class Detector:
         self._watches_quietly = False
 
     def _learn(self, sensor_ns: BootNs) -> MotionSample:
-        self._passes.differ(False)
+        cells = self._passes.differ(False)
         self._background.relearn(absorb_s=self._settings.learning_absorb_s, haste=_LEARNING_HASTE)
         self._smooth_as_needed()
-        self._tracks.clear()
+        if self._tracks.advance(self._frame_number) >= self._confirming.least_path:
+            # Until noise is known, trees, rain and insects differ in many places, and a visitor in one.
+            least_cells = max(self._settings.smallest_cells, math.ceil(_FIRST_VISITOR_SHARE * cells))
+            self._confirmed = self._confirm(least_cells) or self._confirmed
         return _still(sensor_ns, MotionState.LEARNING)
 
     def _look(self, sensor_ns: BootNs, quick_cells: int) -> MotionSample:
@@ -310,14 +330,14 @@ class Detector:
 
     def _judge(self) -> None:
         """Confirm, now and then: a verdict stands for a few frames as long as its path is long enough."""
-        self._confirmed = self._confirm()
+        self._confirmed = self._confirm(self._settings.smallest_cells)
         stands_s = self._settings.refused_s if self._confirmed is None else self._settings.confirmed_s
         self._judge_at_frame = self._frame_number + self._frames(stands_s, least=1)
 
-    def _confirm(self) -> CellBox | None:
-        """The box around the regions that are visitors, or None."""
+    def _confirm(self, least_cells: int) -> CellBox | None:
+        """The box around the regions of this many cells that are visitors, or None."""
         regions, settled_frames = self._passes.regions, self._tracks.settled_frames
-        least_path, least_cells = self._confirming.least_path, self._settings.smallest_cells
+        least_path = self._confirming.least_path
         boxes = self._confirming.visitors(
             regions(least_path, least_cells, settled_frames),
             self._frame_number,

@@ -19,7 +19,7 @@ class MotionSettings:
 
     # The scene without visitors.
     learning_s: float = 2.0
-    """After a start or a gap nothing is reported for this long."""
+    """After a start nothing is reported for this long."""
     learning_absorb_s: float = 0.7
     """Time constant of the background while it is learned."""
     background_s: float = 5.0

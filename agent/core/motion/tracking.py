@@ -52,6 +52,11 @@ class Tracks:
         self.settled_frames = min(250, round(settings.scenery_after_s * frames_per_s))
         """A cell that has differed for longer than this many frames without changing is scenery."""
 
+    def begin(self) -> None:
+        """A new scene: nothing has been on its ground."""
+        self.clear()
+        self._grids.age[:] = _LONGEST_FRAMES
+
     def advance(self, frame_number: int) -> int:
         """Take in the frame that the full look has marked; returns the length of its longest path."""
         elapsed_frames = min(_LONGEST_FRAMES, frame_number - self._last_frame)

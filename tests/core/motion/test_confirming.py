@@ -95,6 +95,15 @@ def test_under_a_lamp_a_small_thing_is_tracked_for_as_many_looks_at_any_frame_ra
     assert verdict(judging, walker, dark=True, known=True) == [walker.box]
 
 
+def test_under_a_lamp_what_stays_on_its_cells_is_no_insect() -> None:
+    """Tones that an infrared filter has changed stay, too. So they must not be taken for a visitor who is known."""
+    sitter = region(20, 3.2, path=8, dwell=6)
+    for stays, known, told in ((3.2, False, [sitter.box]), (2.8, False, []), (3.2, True, [])):
+        judging, thing = judge(), region(20, stays, path=8, dwell=6)
+        verdict(judging, thing, frame=100, dark=True, known=known)
+        assert verdict(judging, thing, frame=103, dark=True, known=known) == told
+
+
 def test_at_night_a_visitor_who_is_known_need_not_pass_twice() -> None:
     arm = region(36, 1.6)
     assert verdict(judge(), arm, dark=True, known=True) == [arm.box]
@@ -149,6 +158,17 @@ def test_a_slow_visitor_is_not_refused_for_the_path_that_they_make_themselves() 
         if path >= judging.least_path:
             told += verdict(judging, region(15, 4.5, path=path, dwell=14), frame=frame)
     assert told
+
+
+@pytest.mark.parametrize("frames_a_step", [1, 2])
+def test_a_walker_is_compared_with_the_clutter_from_before_they_came(frames_a_step: int) -> None:
+    judging, told = judge(), []
+    for frame in range(60):
+        path = frame // frames_a_step
+        judging.learn_clutter(path, frame)
+        if path >= judging.least_path and verdict(judging, region(40, 2.2, path=path, dwell=4), frame=frame):
+            told.append(path)
+    assert told[0] == judging.least_path
 
 
 def test_after_many_visitors_the_next_one_need_not_come_further_than_they_did() -> None:

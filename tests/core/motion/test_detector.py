@@ -56,6 +56,31 @@ def test_the_first_two_seconds_only_learn(walk: list[np.ndarray], watch: Watch) 
     assert not fired(samples[:20])
 
 
+def test_who_walks_while_the_scene_is_learned_is_told_when_it_is_known(
+    scene: Draw, with_figure: Draw, watch: Watch
+) -> None:
+    wall = scene()
+    leaves = [with_figure(wall, 0.3 + step * 0.05) for step in range(15)]
+    samples = watch(detector(), leaves + [wall] * 45)
+    assert [sample.moving for sample in samples[:21]] == [False] * 20 + [True]
+    x0, _, x1, _ = samples[20].box or (0, 0, 0, 0)
+    assert 0.2 < x0 < x1
+    assert not any(sample.moving or sample.present for sample in samples[-3:])
+
+
+def test_a_tree_in_a_gust_while_the_scene_is_learned_is_not_told(scene: Draw, with_figure: Draw, watch: Watch) -> None:
+    """Its leaves go as far as a walker does, but in many places."""
+    wall = scene()
+
+    def gust(step: int) -> np.ndarray:
+        drawn = wall
+        for leaf in range(8):
+            drawn = with_figure(drawn, 0.1 * leaf + step * 0.02, y=0.1 * leaf, width=0.05, height=0.09)
+        return drawn
+
+    assert not fired(watch(detector(), [gust(step) for step in range(15)] + [wall] * 10))
+
+
 def test_the_box_follows_the_person(walk: list[np.ndarray], watch: Watch) -> None:
     boxes = [sample.box for sample in watch(detector(), walk) if sample.box]
     assert all(0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1 for x0, y0, x1, y1 in boxes)
