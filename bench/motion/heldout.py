@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.media import LumaFrame
-from agent.core.motion import clearing, detector, presence
+from agent.core.motion import clearing, confirming, detector, presence
 from agent.core.motion.confirming import MotionConfirmation
 from agent.core.motion.detector import Detector
 from agent.core.motion.lighting import SuddenLightChange
@@ -146,6 +146,8 @@ ABLATIONS: Mapping[str, tuple[tuple[Any, str, Any], ...]] = {
     "no rain": ((clearing, "_RAINS_ABOVE", 9.0),),
     "no smoothing": ((clearing, "_NOISY_ABOVE", 99.0),),
     "no clutter": ((MotionConfirmation, "learn_clutter", _nothing),),
+    "own clutter counts": ((confirming, "_GUARD_S", 0.0),),
+    "no visitor at the start": ((detector, "_FIRST_VISITOR_SHARE", 99.0),),
     "no straight way": ((MotionConfirmation, "goes_straight", _never),),
     "no light test": ((detector, "is_only_lit", _nothing),),
     "no lingering": ((LingeringVisitor, "look", _nothing),),

@@ -171,6 +171,14 @@ def test_a_walker_is_compared_with_the_clutter_from_before_they_came(frames_a_st
     assert told[0] == judging.least_path
 
 
+def test_in_rain_clutter_counts_as_it_is_now() -> None:
+    judging, streak = judge(), region(40, 2.2, path=8, dwell=4)
+    for frame in range(10):
+        judging.learn_clutter(8, frame)
+    assert verdict(judging, streak) == [streak.box]
+    assert verdict(judging, streak, raining=True) == []
+
+
 def test_after_many_visitors_the_next_one_need_not_come_further_than_they_did() -> None:
     car = region(83, 3.4, path=14, dwell=9)
     assert verdict(cluttered(16), car) == [car.box]
