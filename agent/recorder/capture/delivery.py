@@ -73,11 +73,12 @@ class DeliveryThread:
     """
 
     def __init__(self, name: str, deliver: Callable[[threading.Event], Ending], sink: _Ended) -> None:
-        self._deliver = deliver
         self._sink = sink
         self._stopping = threading.Event()
+        # Only the thread holds the function, and only while it runs, because the function holds its source, which holds
+        # this. A source in such a circle keeps its encoder, 25 MB at 1280 × 720, until Python looks for circles.
         # A daemon: Python waits for other threads at its end, and a driver that hangs must not keep the process alive.
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(deliver,), name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -95,10 +96,10 @@ class DeliveryThread:
         if self._thread.is_alive():
             raise InternalError("A receiver did not return for 30 s.")
 
-    def _run(self) -> None:
+    def _run(self, deliver: Callable[[threading.Event], Ending]) -> None:
         end, detail = CameraEnd.LOST, "The receiver failed; its own error says why."
         try:
-            end, detail = self._deliver(self._stopping)
+            end, detail = deliver(self._stopping)
         except DoorwardError as error:
             end, detail = CameraEnd.LOST, str(error)
         finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -239,6 +241,20 @@ def test_a_wide_video_is_scaled_down_to_even_sides(tmp_path: Path) -> None:
 def test_a_camera_that_was_never_opened_cannot_start(tmp_path: Path) -> None:
     with pytest.raises(InternalError):
         FileCamera(tmp_path).start(Receiver(), FIRST_NS)
+
+
+def test_a_film_that_was_played_leaves_no_encoder_behind(tmp_path: Path) -> None:
+    """A doorbell that waits for its set-up code opens the same film every few seconds."""
+    camera: FileCamera | None = FileCamera(make_video(tmp_path / "film.mp4", codec="libx264"))
+    gc.disable()  # it would find a circle at some time, and hide it
+    try:
+        play(camera)
+        encoder = weakref.ref(camera._pipeline._encoder)  # type: ignore[union-attr]
+        assert encoder() is not None
+        camera = None
+        assert encoder() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.footage
