@@ -50,3 +50,8 @@ def recipe(name: str) -> tuple[list[str], list[str]]:
     """Returns the customize-hooks and the cleanup-hooks of a layer."""
     found = yaml.safe_load((CARD / "layer" / f"{name}.yaml").read_text())["mmdebstrap"]
     return list(found.get("customize-hooks", [])), list(found.get("cleanup-hooks", []))
+
+
+def packages(name: str) -> list[str]:
+    """Returns Debian's packages that a layer names."""
+    return list(yaml.safe_load((CARD / "layer" / f"{name}.yaml").read_text())["mmdebstrap"].get("packages", []))
