@@ -37,11 +37,16 @@ class PahoClient(paho.Client):
         return super()._sock_recv(bufsize)
 
     def loop_stop(self) -> MQTTErrorCode:
-        """Ends the thread of `loop_start` and waits for it."""
+        """Ends the thread of `loop_start`, waits for it, and closes the sockets that wake it."""
         try:
-            return super().loop_stop()
+            code = super().loop_stop()
         except AttributeError:  # paho: it waits for `self._thread`, which the thread sets to None as it ends
-            return MQTTErrorCode.MQTT_ERR_SUCCESS
+            code = MQTTErrorCode.MQTT_ERR_SUCCESS
+        # paho leaves them to its `__del__`. A client holds its callbacks and is mostly held by them, so that would be
+        # whenever Python looks for circles, and the sockets may come first.
+        if self._thread is None:
+            self._reset_sockets(sockpair_only=True)
+        return code
 
     def _create_socket_connection(self) -> socket.socket:
         return socket.create_connection((self._host, self._port), timeout=self._connect_timeout)

@@ -117,3 +117,13 @@ def test_a_stop_bears_that_the_thread_ends_by_itself_at_that_moment(monkeypatch:
     monkeypatch.setattr("paho.mqtt.client.threading.current_thread", ends)
     client.loop_stop()
     assert client._thread is None
+
+
+def test_a_client_that_was_stopped_has_closed_the_sockets_that_woke_its_thread() -> None:
+    client = PahoClient(CallbackAPIVersion.VERSION2)
+    client.on_connect = lambda *_: client  # a circle, as most users of a client make
+    client.loop_start()
+    pair = (client._sockpairR, client._sockpairW)
+    assert all(each is not None and each.fileno() >= 0 for each in pair)
+    client.loop_stop()
+    assert [each.fileno() for each in pair if each is not None] == [-1, -1]

@@ -308,7 +308,6 @@ class LightBus:
             connection.close()
             return
         self._connection = connection
-        connection._client._reset_sockets(sockpair_only=True)  # its own thread's, which never runs
         self._opened_s = time.monotonic()
         self._watched = self._board.watch(self, connection)
         self.move()

@@ -89,11 +89,11 @@ class ByteRanges:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Spans({self._spans})"
+        return f"ByteRanges({self._spans})"
 
     @property
     def total(self) -> int:
-        """Returns how many integers are in the set."""
+        """Returns how many bytes these are."""
         return sum(end - start for start, end in self._spans)
 
     def add(self, start: int, end: int) -> None:
@@ -115,14 +115,14 @@ class ByteRanges:
         self._spans = kept
 
     def missing(self, end: int) -> ByteRanges:
-        """Returns the part of `[0, end)` outside the set."""
+        """Returns the part of `[0, end)` outside of these."""
         rest = ByteRanges([(0, end)])
         for span in self._spans:
             rest.remove(*span)
         return rest
 
     def covers(self, start: int, end: int) -> bool:
-        """Returns whether all of `[start, end)` is in the set."""
+        """Returns whether all of `[start, end)` is in these."""
         return any(left <= start and end <= right for left, right in self._spans)
 
     def first(self, most: int) -> tuple[int, int]:
