@@ -68,6 +68,13 @@ def test_who_walks_while_the_scene_is_learned_is_told_when_it_is_known(
     assert not any(sample.moving or sample.present for sample in samples[-3:])
 
 
+def test_a_bird_while_the_scene_is_learned_is_not_told(scene: Draw, with_figure: Draw, watch: Watch) -> None:
+    """It goes as a walker does, alone in the picture, and is smaller than a person near the door."""
+    wall = scene()
+    flies = [with_figure(wall, 0.2 + step * 0.03, width=0.04, height=0.06) for step in range(15)]
+    assert not fired(watch(detector(), flies + [wall] * 10))
+
+
 def test_a_tree_in_a_gust_while_the_scene_is_learned_is_not_told(scene: Draw, with_figure: Draw, watch: Watch) -> None:
     """Its leaves go as far as a walker does, but in many places."""
     wall = scene()
