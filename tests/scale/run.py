@@ -282,6 +282,16 @@ class World:
             self.root.wait()
         return took_s
 
+    @property
+    def lists(self) -> list[str]:
+        """The lists that all brokers had."""
+        return [each for each in self.book.published if each.startswith("list ")]
+
+    @property
+    def acknowledged(self) -> int:
+        """How many parts of answers were acknowledged."""
+        return sum(len(each.acknowledged) for each in self.book.sent.values())
+
     def are_up(self) -> bool:
         if (failures := self.failures()) and not self.troubles:
             raise SystemExit(f"A bug of the run: {failures[0]}")
@@ -646,83 +656,109 @@ def check(world: World, killer: Killer) -> int:
     world.tipsters.release()
     tips = world.tipsters.broken()
     of_neighbours = world.neighbourhood.broken(world.book)
-    broken = [*of_answers, *tips, *of_neighbours]
     now_s = time.monotonic()
     late = world.book.late(now_s)
-    counted = {(each.message, each.door) for each in late}
-    excused = [each for each in world.book.late(now_s, excuse=False) if (each.message, each.door) not in counted]
-    hosts = {shard.host: shard.number for shard in world.shards}
-    unheard = stories(late, world.book, world.witness.carried, killer.history, hosts, now_s)
-    acknowledged = sum(len(each.acknowledged) for each in world.book.sent.values())
-    lost = [each for each in broken if each.startswith("lost: part")]
-    doubled = [each for each in broken if each.startswith(("not once", "invented")) and each not in tips]
-    hood = world.neighbourhood
+    say_faults(killer)
+    say_messages(world)
+    lost = [each for each in of_answers if each.startswith("lost: part")]
+    doubled = [each for each in of_answers if each.startswith(("not once", "invented"))]
+    print(
+        f"{len(lost)} acknowledged parts lost, {len(doubled)} answers not there exactly once, {len(late)} unheard, "
+        f"{len(tips)} tips lost or doubled, {len(of_neighbours)} promises to neighbours broken."
+    )
+    say_hearings(world, killer, late, now_s)
+    heard = ", ".join(f"{number} {kind}" for kind, number in sorted(world.witness.heard.items()))
+    print(f"The witness heard {heard}, and found {len(world.witness.breaches)} breaches.")
+    found = [*of_answers, *tips, *of_neighbours]
+    found += told_stories(world, killer, late, now_s)
+    found += [*killer.unwilling, *world.witness.breaches, *world.failures()]
+    # A doorbell with a refused subscription seems connected, and nothing above is due at it.
+    if away := [door for door, link in world.book.links.items() if not link.is_open]:
+        found.append(f"{len(away)} doorbells are not connected with all subscriptions in the end, one is {away[0]}")
+    found += [*of_whole_agents(world), *not_shown(world, killer)]
+    for each in found[:20]:
+        print(f"BROKEN: {each}")
+    counted = f"{world.sizes.doorbells} doorbells, {len(world.shards)} shards, {killer.done.total()} faults"
+    print(f"{counted}: {'promises were broken' if found else 'all promises were kept'}", flush=True)
+    return 1 if found else 0
+
+
+def say_faults(killer: Killer) -> None:
     kills = ", ".join(f"{number} × {kind}" for kind, number in sorted(killer.done.items()))
-    print(f"\n{sum(killer.done.values())} faults ({kills}), {killer.restarted} servers that ended were started again.")
+    print(f"\n{killer.done.total()} faults ({kills}), {killer.restarted} servers that ended were started again.")
     print(f"At most {killer.most_at_once} faults at once.")
     print(
         f"{len(killer.ends_s)} of {killer.done['worker upgraded']} upgraded workers ended in order"
         f"{f', within {max(killer.ends_s):.0f} s' if killer.ends_s else ''}."
     )
-    lists = sum(each.startswith("list") for each in world.book.published)
-    others = len(world.book.published) - lists
-    print(f"{others} requests and bulletins, {lists} lists with a revoked key.")
-    print(f"{len(world.book.sent)} answers, {acknowledged} acknowledged parts.")
+
+
+def say_messages(world: World) -> None:
+    lists, hood = len(world.lists), world.neighbourhood
+    print(f"{len(world.book.published) - lists} requests and bulletins, {lists} lists with a revoked key.")
+    print(f"{len(world.book.sent)} answers, {world.acknowledged} acknowledged parts.")
     print(f"{len(world.tipsters.accepted)} tips accepted, {world.tipsters.refused.total()} to be sent again.")
     print(
         f"The slowest publication took {max(world.published_s, default=0):.0f} s, and the slowest list "
         f"{max(world.lists_s, default=0):.0f} s, with the faults on its way."
     )
     print(
-        f"{len(lost)} acknowledged parts lost, {len(doubled)} answers not there exactly once, {len(late)} unheard, "
-        f"{len(tips)} tips lost or doubled."
+        f"{len(hood.notices)} notices of neighbours, {hood.notices.removals} removed again, "
+        f"{hood.notices.readings} readings of their page; "
+        f"{len(hood.asked)} requests of neighbours, who opened {hood.opened} answers."
     )
+
+
+def say_hearings(world: World, killer: Killer, late: Sequence[Late], now_s: float) -> None:
+    """Prints how soon doorbells heard, and what kept them or this run."""
     beliefs = world.book.beliefs(now_s)
     print(f"{len(beliefs)} times a doorbell believed for over {PATIENCE_S:.0f} s in the connection of a killed broker.")
     for belief in beliefs[:10]:
         print(f"BELIEVED: {believed(belief, world.book, killer.history)}.")
+    counted = {(each.message, each.door) for each in late}
+    excused = [each for each in world.book.late(now_s, excuse=False) if (each.message, each.door) not in counted]
     say_own_lateness(world, excused, killer, now_s)
-    for kind, lists in (("requests and bulletins", False), ("lists", True)):
-        if waits := world.book.waits(now_s, lists=lists):
+    for kind, of_lists in (("requests and bulletins", False), ("lists", True)):
+        if waits := world.book.waits(now_s, lists=of_lists):
             waited_s = [each.waited_s for each in waits]
             print(f"A doorbell that was connected heard {kind} within: {curve(waited_s, (50, 90, 99, 99.9, 100))}.")
             print(f"The slowest: {slowest(waits[-1], world.book, killer.history)}.")
-    print(
-        f"{len(hood.notices)} notices of neighbours, {hood.notices.removals} removed again, "
-        f"{hood.notices.readings} readings of their page; "
-        f"{len(hood.asked)} requests of neighbours, who opened {hood.opened} answers; "
-        f"{len(of_neighbours)} promises to neighbours broken."
-    )
-    heard = ", ".join(f"{number} {kind}" for kind, number in sorted(world.witness.heard.items()))
-    print(f"The witness heard {heard}, and found {len(world.witness.breaches)} breaches.")
-    found = [*broken, *unheard, *killer.unwilling, *world.witness.breaches, *world.failures()]
-    # A doorbell with a refused subscription seems connected, and nothing above is due at it.
-    if away := [door for door, link in world.book.links.items() if not link.is_open]:
-        found.append(f"{len(away)} doorbells are not connected with all subscriptions in the end, one is {away[0]}")
-    of_agents = world.of_agents()
-    faults = {name: world.desk.fault_of(name) for name in of_agents}
+
+
+def told_stories(world: World, killer: Killer, late: Sequence[Late], now_s: float) -> list[str]:
+    hosts = {shard.host: shard.number for shard in world.shards}
+    return stories(late, world.book, world.witness.carried, killer.history, hosts, now_s)
+
+
+def of_whole_agents(world: World) -> list[str]:
+    """Prints the answers of whole agents, and returns what is wrong with them."""
+    answers = world.of_agents()
+    faults = {name: world.desk.fault_of(name) for name in answers}
     unopened = [f"not opened: {name} of a whole agent: {fault}" for name, fault in faults.items() if fault]
-    found += [*unopened, *(f"it ended: {each}" for each in world.agents if each.ended())]
+    found = [*unopened, *(f"it ended: {each}" for each in world.agents if each.ended())]
     if world.agents:
-        print(f"{len(of_agents)} answers of {len(world.agents)} whole agents, {len(unopened)} not opened and verified, "
+        print(f"{len(answers)} answers of {len(world.agents)} whole agents, {len(unopened)} not opened and verified, "
               f"{len(world.book.blocked)} requests that they blocked by their limits.")  # fmt: skip
-        if not of_agents:
+        if not answers:
             found.append("not shown: no answer of a whole agent")
-    # A run that shows nothing must not pass.
-    found += [f"not shown: no {what}" for what, number in (
-        ("acknowledged part", acknowledged), ("request", others), ("tip", len(world.tipsters.accepted)),
+    return found
+
+
+def not_shown(world: World, killer: Killer) -> list[str]:
+    """Returns what is missing. A run that shows nothing must not pass."""
+    hood, lists = world.neighbourhood, len(world.lists)
+    found = [f"not shown: no {what}" for what, number in (
+        ("acknowledged part", world.acknowledged), ("request", len(world.book.published) - lists),
+        ("list with a revoked key", lists), ("tip", len(world.tipsters.accepted)),
         ("notice of a neighbour", len(hood.notices)), ("answer that a neighbour opened", hood.opened),
         ("upload that the witness heard", world.witness.heard.get("upload", 0)), ("fault", killer.done.total()),
     ) if not number]  # fmt: skip
     found += [f"not published: {message}" for message in world.pending]
+    if world.list_at:
+        found.append(f"not published: list {world.root.version} at {', '.join(world.root.missing(world.list_at))}")
     if killer.done.total() < world.sizes.faults:
         found.append(f"not shown: {killer.done.total()} of {world.sizes.faults} faults within the minutes")
-    for each in found[:20]:
-        print(f"BROKEN: {each}")
-    passed = not found
-    counted = f"{world.sizes.doorbells} doorbells, {len(world.shards)} shards, {sum(killer.done.values())} faults"
-    print(f"{counted}: {'all promises were kept' if passed else 'promises were broken'}", flush=True)
-    return 0 if passed else 1
+    return found
 
 
 def say_own_lateness(world: World, excused: Sequence[Late], killer: Killer, now_s: float) -> None:
@@ -740,8 +776,7 @@ def say_own_lateness(world: World, excused: Sequence[Late], killer: Killer, now_
         f"{f', {max(slow_s):.0f} s at most' if slow_s else ''}."
     )
     print(f"{len(excused)} hearings are not counted as unheard, because the doorbell's process stood still meanwhile.")
-    hosts = {shard.host: shard.number for shard in world.shards}
-    for each in stories(excused, world.book, world.witness.carried, killer.history, hosts, now_s)[:20]:
+    for each in told_stories(world, killer, excused, now_s)[:20]:
         print(f"NOT COUNTED: {each}")
 
 
