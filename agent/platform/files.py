@@ -6,10 +6,9 @@ readable by their owner alone from their first byte on. A failed fsync is final.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from agent.errors import ConfigurationError, StorageError
@@ -35,15 +34,26 @@ _PLAIN_MODE = 0o644
 _FOLDER_MODE = 0o700
 
 
-@contextlib.contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
+class _StorageErrors:
+    # No generator: `contextlib` would let the error refer to itself, so it, all callers and what they hold, such as a
+    # key or an open index, would stay until the next collection. A missing file is nothing rare.
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, OSError):
+            raise StorageError(
+                f"{self._path}: {error.strerror or error}.",
+                remedy="Check the path, its permissions and the free space.",
+            ) from error
+
+
+def storage_errors(path: Path) -> AbstractContextManager[None]:
     """Turns an `OSError` into a `StorageError` that names `path`."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"{path}: {error.strerror or error}.", remedy="Check the path, its permissions and the free space."
-        ) from error
+    return _StorageErrors(path)
 
 
 def make_folder(path: Path) -> Path:

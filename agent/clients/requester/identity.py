@@ -161,11 +161,13 @@ class Requester:
         self.claims: Claims = claims if claims is not None else SoleReceiver()
         self._signer = signer
         self._sequence = SequenceCounter(self.notes)
-        self._parts: SealedParts = parts if parts is not None else FolderParts(folder / "disclosures")
-        tables = indexed_tables(self._parts)
+        self._parts = sealed = parts if parts is not None else FolderParts(folder / "disclosures")
+        tables = indexed_tables(sealed)
         self.index: RequesterIndex = index if index is not None else FolderIndex(folder, tables)
         self.register = RequestRegister(self.index)
-        self.answers = AnswerIndex(self.index, self.notes, self.answer)
+        noted = self.notes
+        # Without `self`: a requester that refers to itself would keep its index open until the next collection.
+        self.answers = AnswerIndex(self.index, noted, lambda each: AnswerFolder(folder, each, sealed, noted))
 
     @classmethod
     def create(

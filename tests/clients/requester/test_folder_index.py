@@ -26,7 +26,8 @@ from agent.clients.requester.message_index import RequestRegister
 from agent.core.disclosure import reply_tag
 from agent.errors import StorageError
 from agent.wire.disclosures import ReceiptState
-from tests.clients.requester.conftest import NOW_S, question
+from agent.wire.fields import Kind
+from tests.clients.requester.conftest import NOW_S, ROOT_ID, question
 from tests.clients.requester.house import House
 from tests.clients.requester.test_verification import lay_down
 
@@ -466,6 +467,24 @@ def test_no_file_stays_open_that_is_no_longer_used(tmp_path: Path) -> None:
     del index
     gc.collect()
     assert open_files(tmp_path) == set()
+
+
+def test_a_requester_that_is_dropped_closes_its_index_at_once(tmp_path: Path) -> None:
+    """Otherwise the next collection would, while another process copies the folder or has it in a backup."""
+
+    def use() -> Path:
+        requester = Requester.create(tmp_path / "requester", "rijnstad-police", Kind.POLICE, ROOT_ID)
+        ask(requester)
+        assert [*requester.folder.glob("index/*-wal")], "the index is in use"
+        return requester.folder
+
+    gc.collect()
+    gc.disable()
+    try:
+        folder = use()
+        assert [each.name for each in folder.glob("index/*-wal")] == []
+    finally:
+        gc.enable()
 
 
 def test_an_index_in_memory_is_closed_with_the_others(tmp_path: Path) -> None:
