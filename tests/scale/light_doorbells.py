@@ -8,10 +8,12 @@ client and its consent are not simulated.
 from __future__ import annotations
 
 import functools
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from agent.clients.requester.identity import SentRequest
 from agent.core.bus import BusConnected, BusDisconnected, Subscribed, SubscriptionRefused
@@ -26,6 +28,7 @@ from agent.wire.inbound import VerifiedMessage, verify_inbound
 from agent.wire.messages import Bulletin, FootageRequest
 from agent.wire.topics import TRUST_FILTER, Topic, TrustTopic, cell_filter, parse_topic
 from agent.wire.trust import TrustStore
+from agent.wire.trust_package import PublishedChunk
 from tests.clients.requester.house import Disclosure, House
 from tests.scale.light_bus import LightBus, Switchboard
 from tests.scale.promises import Book, Sent, sha256_of
@@ -33,6 +36,25 @@ from tests.scale.promises import Book, Sent, sha256_of
 __all__ = ["Judge", "LightDoorbell"]
 
 _SAME = 4096
+_SAME_STORES = 256
+"""A shard has one for each list, and doorbells that were away come from one of the last few."""
+_K, _V = TypeVar("_K"), TypeVar("_V")
+
+
+def _make_room(held: dict[_K, _V], most: int) -> None:
+    while len(held) >= most:
+        del held[next(iter(held))]
+
+
+class _SharedChunks(TrustChunks):
+    def __init__(self, judge: Judge) -> None:
+        super().__init__()
+        self._judge = judge
+
+    def put(self, topic: TrustTopic, data: bytes, chosen: Container[str]) -> None:
+        super().put(topic, data, chosen)
+        key = (topic.root, topic.slot)
+        self._held[key] = self._judge.chunk(self._held[key])
 
 
 class Judge:
@@ -44,35 +66,38 @@ class Judge:
         self.on_approval: Callable[[Disclosure, str], None] = lambda _made, _requester: None
         """Called with each answer and its requester, before any byte of it leaves."""
         self._held: list[Callable[[], None]] | None = None
-        self._verified: dict[tuple[int, str, bytes], VerifiedMessage | None] = {}
-        self._stores: dict[tuple[int, str], TrustStore] = {}
-        self._kept: list[TrustStore] = [first]
-        """So that no other store ever has the same address."""
+        self._verified: dict[tuple[int, str, bytes], tuple[TrustStore, VerifiedMessage | None]] = {}
+        self._stores: dict[tuple[int, str], tuple[TrustStore, TrustStore]] = {}
+        """The stores before and after a package. While one is noted here, no other has its address."""
+        self._chunks: dict[PublishedChunk, PublishedChunk] = {}
 
     def verify(self, data: bytes, topic: Topic, trust: TrustStore) -> VerifiedMessage | None:
         key = (id(trust), str(topic), data)
         if key not in self._verified:
-            while len(self._verified) >= _SAME:
-                del self._verified[next(iter(self._verified))]
+            _make_room(self._verified, _SAME)
             try:
-                self._verified[key] = verify_inbound(data, topic, trust, int(time.time()))
+                self._verified[key] = trust, verify_inbound(data, topic, trust, int(time.time()))
             except DoorwardError:
-                self._verified[key] = None
-        return self._verified[key]
+                self._verified[key] = trust, None
+        return self._verified[key][1]
 
     def accept(self, trust: TrustStore, package: bytes) -> TrustStore:
         """Returns the store after a package, or the same one if the package is refused."""
         key = (id(trust), sha256_of(package))
         if key not in self._stores:
+            _make_room(self._stores, _SAME_STORES)
             try:
                 made = trust.accept(package, int(time.time()))[0]
             except DoorwardError:
                 made = trust
-            same = next((each for each in self._kept if each == made), None)
-            if same is None:
-                self._kept.append(made)
-            self._stores[key] = same or made
-        return self._stores[key]
+            known = itertools.chain([self.first], *self._stores.values())
+            self._stores[key] = trust, next((each for each in known if each == made), made)
+        return self._stores[key][1]
+
+    def chunk(self, chunk: PublishedChunk) -> PublishedChunk:
+        """Returns the same object for the same chunk, because thousands of doorbells hold it."""
+        _make_room(self._chunks, _SAME)
+        return self._chunks.setdefault(chunk, chunk)
 
     def hold(self) -> None:
         """Keeps answers back, until `release`."""
@@ -110,7 +135,7 @@ class LightCustody:
     def __init__(self, door: str, judge: Judge, house: House | None, wake: Callable[[], None]) -> None:
         self._door, self._judge, self._house, self._wake = door, judge, house, wake
         self.trust = judge.first
-        self._chunks = TrustChunks()
+        self._chunks = _SharedChunks(judge)
         self._asked: set[str] = set()
         self._answers: dict[str, _Answer] = {}
 
