@@ -17,7 +17,7 @@ Sound, if an owner wants it, is sealed in a separate file                       
 An owner watches live, picture by picture, each one sealed                        `recorder.live_view`
 A trusted requester sends a signed request to a whole area                        `wire`, `core.admission`
 The request is sealed to the owners before it touches the disk                    `custodian.inbox`
-The device checks and matches the request, and stays silent without a match       `core.matching`
+The device checks and matches the request, and stays silent without a match       `core.requests`
 An owner says no or says nothing: nothing is sent                                 `core.consent`
 An owner says yes: their client opens the chosen file keys and wraps them again   `clients.owner`
 The device writes the ledger, and joins new headers and old ciphertext            `core.ledger`, `core.disclosure`

@@ -37,8 +37,7 @@ from agent.core.motion.detector import Detector
 from agent.core.motion.sample import MotionSample
 from agent.core.motion.zones import ZoneMap
 from agent.core.object_detection.detector import ObjectDetector
-from agent.core.object_detection.labels import Box
-from agent.core.object_detection.votes import LabelVotes, MovedRegions
+from agent.core.object_detection.labels import Box, LabelVotes, MovedRegions
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from agent.clients.opening import X25519Identity
 from agent.core.device_secret import DeviceSecret
-from agent.core.retention import RetentionLimits
+from agent.core.retention import ChapterLimits, RetentionLimits
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs, seconds
-from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.fields import segment_id
 from agent.core.vault.manifest import SecondSigner
 from agent.ports import Disk, Index

@@ -27,7 +27,7 @@ from agent.core.motion.zones import ZoneMap
 from agent.core.motion_accuracy.labels import Label, parse_labels
 from agent.core.motion_accuracy.scoring import Interval, Score, score, total
 from agent.core.object_detection.detector import ObjectDetector
-from agent.core.object_detection.votes import LabelVotes, MovedRegions
+from agent.core.object_detection.labels import LabelVotes, MovedRegions
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import ConfigurationError, FormatError
 from agent.ports import CameraEnd

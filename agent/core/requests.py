@@ -1,4 +1,4 @@
-"""The device's view of a footage request: the request as it is kept, its outbox object, and the history of requests.
+"""The device's view of a footage request: whether it concerns the device, the request as it is kept, and the history.
 
 The device reads a requester's words (case, description, contact, area) once, on arrival, and then keeps them sealed to
 the owners alone. `Terms` are the facts that the device itself needs. It deletes them when the request has ended.
@@ -8,11 +8,20 @@ remembers the newest few thousand and refuses lower ones. Each kind of message h
 carry no meaning: a requester uses one for each receipt, and an upload takes many. `core.admission` decides whether a
 message may become a request.
 
-Source: PROTOCOL.md, "footage-request"; docs/security/promises.md, promise 4; docs/decisions/0014.
+`match` decides on the device, by window and by area, whether a request concerns it, and how certain that is:
+
+- A segment matches if it overlaps the window. The camera matches if its position is in the area. Only the device knows
+  both: the requester asks every device in the area and cannot interpret silence.
+- A match is `certain` if the clock of every matching segment was known: `synced` or `held`, which is off by seconds.
+  Otherwise it is `possible`, and the owner is told so. For example, a Pi without a battery may have had any date. A
+  doubtful clock never widens the window.
+
+Source: PROTOCOL.md, "footage-request"; docs/security/promises.md, promises 3, 4 and 6; docs/decisions/0014.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -34,17 +43,92 @@ __all__ = [
     "ActiveOptOut",
     "BlockedRequest",
     "History",
+    "Match",
     "MatchedRequest",
     "OutboxPart",
     "OutboxRecord",
+    "StoredFootage",
     "StoredRequest",
     "Terms",
+    "TimeWindow",
     "is_replay",
+    "match",
     "opted_out",
     "sequence_key",
     "trusted_seconds",
     "utc_minute",
 ]
+
+_MS_PER_S = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TimeWindow:
+    """A span of UTC in milliseconds, start inclusive, end exclusive."""
+
+    from_ms: int
+    to_ms: int
+
+    @classmethod
+    def of_seconds(cls, from_s: int, to_s: int) -> TimeWindow:
+        return cls(from_s * _MS_PER_S, to_s * _MS_PER_S)
+
+    def overlaps(self, start_ms: int, end_ms: int) -> bool:
+        # Half-open on both sides: a segment that ends when the window begins shows nothing of it.
+        return start_ms < self.to_ms and end_ms > self.from_ms
+
+
+class StoredFootage(Protocol):
+    """The facts about a stored segment that matching needs."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def start_ms(self) -> int: ...
+    @property
+    def end_ms(self) -> int: ...
+    @property
+    def quality(self) -> ClockQuality: ...
+
+
+class Area(Protocol):
+    """The requested area (`agent.wire.area`)."""
+
+    def contains(self, lat: float, lon: float) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The match set, frozen: the device may release only a part of `segments`."""
+
+    segments: tuple[str, ...]
+    certain: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.segments)
+
+
+def match(
+    window: TimeWindow,
+    area: Area,
+    position: tuple[float, float] | None,
+    candidates: Sequence[StoredFootage],
+    *,
+    most: int,
+) -> Match:
+    """Returns the segments out of `candidates` (in order of time) that the request is about.
+
+    `position` is the camera's (lat, lon) in degrees. If the device lacks a position, no request matches. The
+    match has at most `most` segments, the earliest first, so that one request cannot hold the whole vault.
+    """
+    if position is None or not area.contains(*position):
+        return Match((), certain=False)
+    found = [footage for footage in candidates if window.overlaps(footage.start_ms, footage.end_ms)][:most]
+    return Match(
+        tuple(footage.id for footage in found),
+        certain=bool(found) and all(footage.quality is not ClockQuality.UNKNOWN for footage in found),
+    )
+
 
 _MS_PER_MINUTE: Final = 60_000
 _MINUTES_PER_DAY: Final = 24 * 60

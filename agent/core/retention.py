@@ -1,4 +1,4 @@
-"""Decides which segments the rolling vault evicts: by bytes, by age, and to keep free space on the disk.
+"""Decides which segments the rolling vault evicts, by bytes, age and free space, and which lines of its manifest.
 
 - If other files fill the disk, the vault evicts at most as much as it adds itself (`DiskGrowth`), so that the newest
   replaces the oldest. If that is too little, recording stops, and the owner is told.
@@ -14,12 +14,18 @@
 - The present time comes from the custodian, which trusts no jump (`core.clock_trust`). Without it, eviction by age
   waits.
 
-Source: FORMAT.md, invariant 3 and "Evict".
+Old lines of the manifest go, too. The manifest is a log in chapters that is cleaned from its oldest end. If the
+manifest is larger than its bound, a chapter is deleted when a new one begins (`chapters_to_delete`). The lines that are
+still needed are copied into the chapter that begins: those of stored segments, and the `clock-sync` records that date
+them. The bound is twice the lines of the stored segments, plus a share of the vault for the history of deleted ones.
+The factor of two means that about half of the cleaned lines are obsolete, so that a line is seldom copied again.
+
+Source: FORMAT.md, invariant 3, "Evict" and "Chapters"; docs/decisions/0027-the-manifest-has-chapters.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,11 +37,14 @@ from agent.core.vault.records import EvictionReason
 from agent.errors import ConfigurationError
 
 __all__ = [
+    "ChapterLimits",
     "DiskGrowth",
     "DiskUsage",
     "EvictionPlan",
     "ProtectedIds",
     "RetentionLimits",
+    "chapter_limits",
+    "chapters_to_delete",
     "plan_eviction",
     "plan_forced_eviction",
 ]
@@ -271,3 +280,46 @@ def _all_but_the_newest(oldest_first: Iterable[VaultEntry]) -> Iterator[VaultEnt
 
 def _all_but(newest: SegmentId | None, entries: Iterable[VaultEntry]) -> Iterator[VaultEntry]:
     return (entry for entry in entries if entry.id != newest)
+
+
+_HISTORY_OF: Final = 256
+_LEAST_HISTORY_BYTES: Final = 2 << 20
+_CHAPTERS_OF_HISTORY: Final = 8
+_LARGEST_CHAPTER_BYTES: Final = 4 << 20
+"""Recording waits while a chapter is copied. This many bytes take a slow card about half a second."""
+_MOST_AT_ONCE: Final = 16
+"""Most chapters deleted when one begins. Each is read once, to find its `clock-sync` records."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChapterLimits:
+    """`chapter_bytes`: a chapter of this size is full. `history_bytes`: room for lines of deleted segments."""
+
+    chapter_bytes: int
+    history_bytes: int
+
+
+def chapter_limits(most_bytes: int) -> ChapterLimits:
+    """Returns the limits of a vault that may hold `most_bytes`: 1/256 of it is for history, at least 2 MiB."""
+    history_bytes = max(_LEAST_HISTORY_BYTES, most_bytes // _HISTORY_OF)
+    return ChapterLimits(min(_LARGEST_CHAPTER_BYTES, history_bytes // _CHAPTERS_OF_HISTORY), history_bytes)
+
+
+def chapters_to_delete(sizes: Mapping[int, int], needed: Mapping[int, int], limits: ChapterLimits) -> Sequence[int]:
+    """Returns the chapters to delete when a new one begins, the oldest first.
+
+    `sizes`: the bytes of each chapter, by number. `needed`: the bytes in it that would have to be copied. All copies
+    together are at most one chapter long, so that no chapter is larger than those before it.
+    """
+    total_bytes = sum(sizes.values())
+    bound_bytes = 2 * sum(needed.values()) + limits.history_bytes
+    going: list[int] = []
+    copied_bytes = 0
+    for chapter in sorted(sizes)[:_MOST_AT_ONCE]:
+        copied_bytes += needed.get(chapter, 0)
+        # The oldest goes whatever it carries: a chapter of needed lines alone would otherwise block those behind it.
+        if total_bytes <= bound_bytes or (going and copied_bytes > limits.chapter_bytes):
+            break
+        going.append(chapter)
+        total_bytes -= sizes[chapter] - needed.get(chapter, 0)
+    return going

@@ -22,14 +22,12 @@ from typing import Final
 
 from agent.core.consent import Event, RequestState
 from agent.core.disclosure import ReleasedItem, absences, claimed_clip_records, manifest_of, release
-from agent.core.matching import TimeWindow
-from agent.core.requests import MatchedRequest, StoredRequest
+from agent.core.requests import MatchedRequest, StoredRequest, TimeWindow
 from agent.core.timebase import NS_PER_MS
 from agent.core.vault.manifest import SignedRecord
 from agent.custodian.outbox_builder import OutboxBuild, OutboxBuilder
 from agent.custodian.release_records import first_approval_of
-from agent.custodian.releases import Releases, RequestStatus
-from agent.custodian.requests import Requests
+from agent.custodian.releases import Releases, Requests, RequestStatus
 from agent.custodian.state import CustodianState
 from agent.custodian.verified_statements import StatementApplier, VerifiedStatement, verify_statement
 from agent.errors import RequestError

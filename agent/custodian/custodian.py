@@ -24,8 +24,7 @@ from agent.custodian.inbox import Inbox, InboxSettings
 from agent.custodian.outbox_builder import OutboxBuilder
 from agent.custodian.owner_settings import OwnerSettings, ViolatedLimit
 from agent.custodian.release_records import ReleaseRecords
-from agent.custodian.releases import Releases, RequestNotices
-from agent.custodian.requests import Requests
+from agent.custodian.releases import Releases, RequestNotices, Requests
 from agent.custodian.state import CustodianDeps, open_custodian_state
 from agent.custodian.statement_handler import Statements
 from agent.custodian.time_log import TimeLog

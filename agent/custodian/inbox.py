@@ -17,12 +17,14 @@ from typing import Final
 from agent.core.admission import Accepted, Blocked, CaseHashes, Elsewhere, Replayed, admit
 from agent.core.consent import Event, RequestState
 from agent.core.ledger.entries import EntryKind
-from agent.core.matching import Match, TimeWindow, match
 from agent.core.requests import (
     BlockedRequest,
+    Match,
     MatchedRequest,
     Terms,
+    TimeWindow,
     is_replay,
+    match,
     opted_out,
     sequence_key,
     trusted_seconds,

@@ -14,8 +14,7 @@ from agent.core.ledger.entries import EntryKind
 from agent.core.requests import WAITING, ActiveOptOut, trusted_seconds
 from agent.custodian.approvals import Approvals
 from agent.custodian.owner_settings import OwnerSettings
-from agent.custodian.releases import Releases, RequestStatus
-from agent.custodian.requests import Requests
+from agent.custodian.releases import Releases, Requests, RequestStatus
 from agent.custodian.state import CustodianState
 from agent.custodian.tips import Tips
 from agent.custodian.verified_statements import StatementApplier, VerifiedStatement, verify_statement

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from agent.core.ledger import merkle
-from agent.core.vault.chapters import ChapterLimits, chapters_to_delete
+from agent.core.retention import ChapterLimits, chapters_to_delete
 from agent.core.vault.entries import NumberedClockSync, VaultEntry, entry_of
 from agent.core.vault.fields import SegmentId, Stamp
 from agent.core.vault.hash_chain import FIRST, chain_hash

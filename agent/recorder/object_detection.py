@@ -27,8 +27,7 @@ from agent.core.events import EventKind
 from agent.core.media import Luma, LumaFrame, Picture
 from agent.core.motion.sample import MotionSample
 from agent.core.object_detection.detector import ObjectDetector
-from agent.core.object_detection.labels import Box, ObjectLabel
-from agent.core.object_detection.votes import LabelVotes, MovedRegions
+from agent.core.object_detection.labels import Box, LabelVotes, MovedRegions, ObjectLabel
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DoorwardError
 from agent.ports import Notifier

@@ -16,17 +16,18 @@ from typing import Final
 
 from agent.core.clock_trust import ClockJudge
 from agent.core.retention import (
+    ChapterLimits,
     DiskGrowth,
     DiskUsage,
     EvictionPlan,
     RetentionLimits,
+    chapter_limits,
     plan_eviction,
     plan_forced_eviction,
 )
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, seconds
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import Sealer
-from agent.core.vault.chapters import ChapterLimits, chapter_limits
 from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.fields import ID_BYTES, RANK, SegmentId, TimeSpan, segment_id, span_between, stamp
 from agent.core.vault.manifest import chapter_of, chapter_start
@@ -87,7 +88,7 @@ class Vault(VaultReader):
     """A vault that also writes; one for each directory. Call `start` first. Safe to use from several threads.
 
     longest_segment_s: the longest segment that the writer makes; it dates the end of a segment that a crash cut off.
-    chapters: the limits of the manifest's chapters; the default is that of `core.vault.chapters` for this size.
+    chapters: the limits of the manifest's chapters; the default is that of `core.retention` for this size.
     slice_s: how long a start may read the manifest at a time; None for to its end (`reading`).
     on_unreadable: receives the names of files without a record of which the medium has lost a part, from each start
     that finds some. It is called with the vault locked.

@@ -20,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.media import LumaFrame
-from agent.core.motion import clearing, confirming, detector, presence
-from agent.core.motion.confirming import MotionConfirmation
+from agent.core.motion import detector, preparing, presence, tracking
 from agent.core.motion.detector import Detector
 from agent.core.motion.lighting import SuddenLightChange
 from agent.core.motion.lingering import LingeringVisitor
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.presence import PresenceTracker
 from agent.core.motion.sample import MotionSample
+from agent.core.motion.tracking import MotionConfirmation
 from agent.core.motion_accuracy.scoring import Interval, Score, events_in, score, total
 from agent.core.timebase import NS_PER_S, BootNs, seconds
 from agent.recorder import motion_kernel
@@ -143,10 +143,10 @@ def _never(*_arguments: object) -> bool:
 
 ABLATIONS: Mapping[str, tuple[tuple[Any, str, Any], ...]] = {
     "everything": (),
-    "no rain": ((clearing, "_RAINS_ABOVE", 9.0),),
-    "no smoothing": ((clearing, "_NOISY_ABOVE", 99.0),),
+    "no rain": ((preparing, "_RAINS_ABOVE", 9.0),),
+    "no smoothing": ((preparing, "_NOISY_ABOVE", 99.0),),
     "no clutter": ((MotionConfirmation, "learn_clutter", _nothing),),
-    "own clutter counts": ((confirming, "_GUARD_S", 0.0),),
+    "own clutter counts": ((tracking, "_GUARD_S", 0.0),),
     "no visitor at the start": ((detector, "_FIRST_VISITOR_SHARE", 99.0),),
     "no straight way": ((MotionConfirmation, "goes_straight", _never),),
     "no light test": ((detector, "is_only_lit", _nothing),),

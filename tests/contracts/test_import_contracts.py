@@ -39,7 +39,7 @@ PLANTS = [
     ("recorder", "agent/recorder/live_view.py", "import starlette.applications"),
     ("recorder", "agent/platform/disk.py", "import smtplib"),
     ("custodian", "agent/custodian/composition.py", "import agent.recorder.capture.camera_file"),
-    ("custodian", "agent/custodian/requests.py", "import agent.media.poster"),
+    ("custodian", "agent/custodian/releases.py", "import agent.media.poster"),
     ("custodian", "agent/custodian/page/server.py", "import av"),
     ("custodian", "agent/vault/reader.py", "import paho.mqtt.client"),
     ("pure", "agent/core/consent.py", "import time"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.matching import TimeWindow, match
+from agent.core.requests import TimeWindow, match
 from agent.core.timebase import ClockQuality
 from tests.wire import samples
 

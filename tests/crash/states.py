@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.core.vault.chapters import ChapterLimits
+from agent.core.retention import ChapterLimits
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.manifest import ChainHead
 from tests.crash.vault_story import Story, tell

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
-from agent.core.retention import RetentionLimits
+from agent.core.retention import ChapterLimits, RetentionLimits
 from agent.core.timebase import ClockQuality, ClockReading
-from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.fields import VaultFile
 from agent.core.vault.records import EvictionReason, SegmentRecord

@@ -8,10 +8,9 @@ import itertools
 from dataclasses import dataclass, field
 
 from agent.clients.opening import VerifiedPrefix, open_bytes
-from agent.core.retention import RetentionLimits
+from agent.core.retention import ChapterLimits, RetentionLimits
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header
-from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.fields import SHARDS, FileKind, parse_name
 from agent.core.vault.records import (
     CONTINUOUS,

@@ -17,7 +17,7 @@ from agent.core.timebase import ClockQuality, seconds
 from agent.core.vault.fields import ID_BYTES, segment_id
 from agent.custodian import inbox, journal_sqlite
 from agent.custodian.holds import MOST_HELD as HELD_BY_OWNERS
-from agent.custodian.requests import MOST_HELD
+from agent.custodian.releases import MOST_HELD
 from agent.ipc.protocol import HeldSegments
 from agent.ipc.rpc import ROLE_SOCKET, success
 from agent.wire import area, area_opening, strictjson

@@ -33,8 +33,7 @@ from agent.custodian.inbox import Inbox
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.custodian.ledger_writer import Ledger, Transactions
 from agent.custodian.release_records import ReleaseRecords
-from agent.custodian.releases import Releases
-from agent.custodian.requests import Requests
+from agent.custodian.releases import Releases, Requests
 from agent.custodian.statement_handler import Statements
 from agent.wire import strictjson
 from agent.wire.control import decode_statement

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from agent.clients.owner.copied_vault import FolderVault
-from agent.core.retention import RetentionLimits
+from agent.core.retention import ChapterLimits, RetentionLimits, chapter_limits, chapters_to_delete
 from agent.core.timebase import ClockQuality
-from agent.core.vault.chapters import ChapterLimits, chapter_limits, chapters_to_delete
 from agent.core.vault.coverage import CoverageState
 from agent.core.vault.manifest import (
     LONGEST_LINE_BYTES,

@@ -7,8 +7,8 @@ import itertools
 
 import pytest
 
+from agent.core.retention import ChapterLimits
 from agent.core.timebase import BootNs, seconds
-from agent.core.vault.chapters import ChapterLimits
 from agent.core.vault.fields import stamp
 from agent.core.vault.hash_chain import FIRST
 from agent.core.vault.manifest import parse_line, sign_record

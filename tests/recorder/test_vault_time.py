@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.matching import TimeWindow, match
+from agent.core.requests import TimeWindow, match
 from agent.core.retention import RetentionLimits
 from agent.core.timebase import ClockQuality
 from agent.core.vault.coverage import CoverageState

@@ -56,19 +56,19 @@ WALKS: Final = (
         "How a frame becomes a committed segment",
         ("frame",),
         {"recorder": r"camera-.*|MainThread|analysis|writer", "custodian": r"ipc-client"},
-        90,
+        86,
     ),
     Walk(
         "How a request becomes an upload",
         ("request", "upload"),
         {"uplink": r"MainThread|bus-.*", "custodian": r"ipc-client|messages"},
-        68,
+        67,
     ),
     Walk(
         "How an approval gets from the page to the outbox",
         ("approval",),
         {"custodian": r"page|AnyIO worker thread"},
-        61,
+        59,
     ),
 )  # fmt: skip
 

@@ -27,7 +27,7 @@ from agent.clients.owner.segment_sources import DeviceVault, record_of
 from agent.clients.owner.sync import DeviceChannel, sync
 from agent.clients.owner.trust_roots import TrustState, trust_state
 from agent.core.consent import RequestState
-from agent.core.matching import TimeWindow
+from agent.core.requests import TimeWindow
 from agent.core.timebase import ClockQuality
 from agent.core.vault.manifest import SignedRecord
 from agent.core.vault.records import RecoveredRecord, SegmentRecord, StoredRecord

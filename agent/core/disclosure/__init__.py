@@ -33,7 +33,6 @@ Source: PROTOCOL.md, "Disclosure"; docs/security/promises.md, promises 1 and 2.
 
 from __future__ import annotations
 
-from agent.core.disclosure.addressing import reply_stanza, reply_tag, reply_tag_in
 from agent.core.disclosure.reading import (
     DisclosedItem,
     VerifiedDisclosure,
@@ -60,6 +59,9 @@ from agent.core.disclosure.releasing import (
     manifest_of,
     release,
     release_tip,
+    reply_stanza,
+    reply_tag,
+    reply_tag_in,
     tip_manifest_of,
 )
 from agent.core.disclosure.tips import TipItem, check_tip_part, read_tip

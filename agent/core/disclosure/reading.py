@@ -15,7 +15,7 @@ from agent.core.disclosure.releasing import stored_file
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.entries import EntryKind, decode_entry
 from agent.core.ledger.merkle import check_inclusion, leaf_hash
-from agent.core.matching import TimeWindow
+from agent.core.requests import TimeWindow
 from agent.core.vault.age.header import split
 from agent.core.vault.following import prev_in_clip_of
 from agent.core.vault.hash_chain import chain_hash_of_leaves

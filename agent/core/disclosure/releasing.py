@@ -1,6 +1,13 @@
 """The device's half of a disclosure: turns an owner's approval into the items that may leave, or refuses it as a whole.
 
 The docstring of the package lists the rules. Each has its line here.
+
+An answer has an address: a stanza in the header of part 0 that names the reply key of its request (`reply_stanza`). A
+requester with 100 000 open requests finds the key at once instead of trying each one. A stranger's part 0 then costs
+one look-up. The stanza wraps no key, and other readers of age files skip it. It tells a broker the request of an answer
+one message earlier than the requester's receipt does.
+
+Source: PROTOCOL.md, "Disclosure".
 """
 
 from __future__ import annotations
@@ -8,11 +15,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from agent.core.ledger.merkle import leaf_hash
-from agent.core.matching import TimeWindow
-from agent.core.requests import Terms
+from agent.core.requests import Terms, TimeWindow
 from agent.core.vault.age.header import Stanza, from_base64, parse_header
 from agent.core.vault.age.recipients import BODY_BYTES, HYBRID_ENCAPSULATION_BYTES, HYBRID_KIND
 from agent.core.vault.coverage import CoverageSpan, CoverageState
@@ -51,6 +57,9 @@ __all__ = [
     "manifest_of",
     "release",
     "release_tip",
+    "reply_stanza",
+    "reply_tag",
+    "reply_tag_in",
     "stored_file",
     "tip_manifest_of",
 ]
@@ -362,3 +371,26 @@ def stored_file(kind: PartKind, signed: SignedRecord | None) -> SealedFile | Non
         PartKind.SOUND: record.sound_file,
     }
     return files[kind]
+
+
+_KIND: Final = "doorward-reply"
+_TAG_DIGITS: Final = 16
+
+
+def reply_tag(reply: str) -> str:
+    """Returns the first 16 hex digits of the SHA-256 of the recipient's text."""
+    return hashlib.sha256(reply.encode("ascii")).hexdigest()[:_TAG_DIGITS]
+
+
+def reply_stanza(reply: str) -> Stanza:
+    return Stanza(_KIND, (reply_tag(reply),), b"")
+
+
+def reply_tag_in(part: bytes) -> str:
+    """Returns the tag in the header of part 0. Raises `FormatError` unless it has exactly one."""
+    header, _ = parse_header(part)
+    found = [stanza for stanza in header.stanzas if stanza.kind == _KIND]
+    # One stanza in one spelling, so that two readers cannot take one answer for answers to two requests.
+    if len(found) != 1 or len(found[0].arguments) != 1 or found[0].body:
+        raise FormatError(f"Part 0 must name its reply key in one stanza of kind {_KIND}.")
+    return found[0].arguments[0]

@@ -4,9 +4,9 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
 `B` the background and `mean` the mean over 11×11 cells:
 
 0.  **Admit, shrink, clear** (`step`).  Up to some 16 frames a second are admitted, and their true rate is measured
-    (`pacing.py`).  Exact 2×2 means down to the grid, or in place if the picture is as small as the grid, then
+    (`preparing.py`).  Exact 2×2 means down to the grid, or in place if the picture is as small as the grid, then
     `q = 97 ln(1 + luma / 20)` (`pyramid.py`).  Where it rains, the darker of two frames; at night gain, 3×3 means
-    (`clearing.py`).
+    (`preparing.py`).
 1.  **Quick look** (`passes.look`, called by `step`).  Is `|q - B|` above 80 % of the threshold `T` in three cells or
     more?  If not, and that is almost every frame of a real day, `B` follows a little and the frame is done: one pass
     over preallocated grids.
@@ -25,7 +25,7 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
     person, have dwelt on their cells (insects, leaves and flakes do not), and still be changing (scenery, such as a
     parked car, is not); small ones must be all that twice. A faint one must go straight on at one speed instead. Trees,
     rain and insects make short paths again and again: a path of what does not dwell must be longer than the usual ones
-    of its scene (`confirming.py`). A region that shows the background's structure is light. Only now is the frame
+    of its scene (`tracking.py`). A region that shows the background's structure is light. Only now is the frame
     `moving`.
 6.  **Learn** (`_follow`).  `B` follows slowly under what differs, fast where that has stopped changing, faster with
     smooth light; noise follows except around a confirmed visitor.
@@ -56,20 +56,18 @@ import cv2
 
 from agent.core.media import LumaFrame
 from agent.core.motion.background import Background
-from agent.core.motion.clearing import SMOOTHING_GAIN, NoiseReduction, jump_limit
-from agent.core.motion.confirming import MotionConfirmation
 from agent.core.motion.grids import Grid, Grids
 from agent.core.motion.lens import LensState, LensWatch
 from agent.core.motion.lighting import SuddenLightChange, hidden_structure, is_light_new, is_only_lit
 from agent.core.motion.lingering import LingeringVisitor
-from agent.core.motion.pacing import FrameRateMonitor
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, MakePasses
 from agent.core.motion.passes.pure import PurePasses
+from agent.core.motion.preparing import SMOOTHING_GAIN, FrameRateMonitor, NoiseReduction, jump_limit
 from agent.core.motion.presence import PresenceTracker, around
 from agent.core.motion.pyramid import check_luma, grid_size
 from agent.core.motion.sample import CONFIRMED_SCORE, MotionSample, MotionState, RelativeBox
-from agent.core.motion.tracking import Tracks
+from agent.core.motion.tracking import MotionConfirmation, Tracks
 from agent.core.motion.zones import ZoneMap
 from agent.core.timebase import BootNs, seconds
 

@@ -17,10 +17,10 @@ from functools import cache
 import numpy as np
 
 from agent.core.object_detection.arrays import Numbers
-from agent.core.object_detection.labels import Box
+from agent.core.object_detection.labels import Box, overlap
 from agent.errors import FormatError
 
-__all__ = ["CLASSES_FROM", "OBJECTS_PX", "decode", "object_cells", "overlap", "suppress"]
+__all__ = ["CLASSES_FROM", "OBJECTS_PX", "decode", "object_cells", "suppress"]
 
 OBJECTS_PX = 320
 """The network takes any multiple of 32. It was trained with 416, which costs 1.6 times as much and finds no more here
@@ -68,16 +68,6 @@ def suppress(found: list[tuple[Box, float]], most_overlap: float) -> list[tuple[
         if all(overlap(box, other) <= most_overlap for other, _score in kept):
             kept.append((box, score))
     return kept
-
-
-def overlap(a: Box, b: Box) -> float:
-    """Intersection over union."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
 
 
 def _listed(corners: Numbers, scores: Numbers) -> list[tuple[Box, float]]:

@@ -27,7 +27,7 @@ CLASSES: Final[Mapping[ObjectLabel, tuple[int, ...]]] = {
 """Places in the list of COCO's 80 classes. COCO has no class for a parcel."""
 
 LEAST_SCORE: Final = 0.4
-"""Lower scores are noise. `votes.py` decides over several inferences. bench/LABELS.md says on which footage the score
+"""Lower scores are noise. `LabelVotes` decides over several inferences. bench/LABELS.md says on which footage the score
 was chosen."""
 
 _MOST_OVERLAP: Final = 0.5

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from agent.core.media import Luma
-from agent.core.motion.clearing import NoiseReduction
 from agent.core.motion.grids import Cells, Grids
 from agent.core.motion.passes import COUNT_JUMPS, DRY, KEEP
 from agent.core.motion.passes.pure import PurePasses
+from agent.core.motion.preparing import NoiseReduction
 from agent.core.motion.zones import ZoneMap
 
 ROWS, COLUMNS = 60, 80

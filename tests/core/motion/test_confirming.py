@@ -7,10 +7,10 @@ import math
 import pytest
 
 from agent.core.media import LumaFrame
-from agent.core.motion.confirming import MotionConfirmation
 from agent.core.motion.detector import Detector
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, MotionRegion
+from agent.core.motion.tracking import MotionConfirmation
 from agent.core.timebase import NS_PER_S, BootNs, seconds
 from bench.motion import doorsteps
 from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX

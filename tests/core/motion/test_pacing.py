@@ -10,7 +10,7 @@ import pytest
 from agent.core.events import EventBegins, EventEffect, EventMachine
 from agent.core.media import EncodedPacket, LumaFrame
 from agent.core.motion.detector import Detector
-from agent.core.motion.pacing import FrameRateMonitor
+from agent.core.motion.preparing import FrameRateMonitor
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.ports import CameraEnd
 from agent.recorder.capture.camera_file import FileCamera

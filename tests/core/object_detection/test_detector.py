@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.object_detection.boxes import OBJECTS_PX, decode, object_cells, overlap, suppress
+from agent.core.object_detection.boxes import OBJECTS_PX, decode, object_cells, suppress
 from agent.core.object_detection.detector import CLASSES, ObjectDetector
-from agent.core.object_detection.labels import Box, ObjectLabel
+from agent.core.object_detection.labels import Box, ObjectLabel, overlap
 from agent.core.object_detection.letterbox import fit, surroundings
 from agent.errors import FormatError
 from tests.networks import FakeNetwork, bright_person, fake_eye

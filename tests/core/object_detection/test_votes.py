@@ -6,8 +6,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.object_detection.labels import Box, Detection, ObjectLabel
-from agent.core.object_detection.votes import LabelVotes, MovedRegions, is_moving
+from agent.core.object_detection.labels import Box, Detection, LabelVotes, MovedRegions, ObjectLabel, is_moving
 from agent.core.timebase import BootNs, seconds
 
 HERE: Box = (0.2, 0.2, 0.4, 0.6)

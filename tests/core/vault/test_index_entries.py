@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
+from agent.core.retention import ChapterLimits, chapter_limits, chapters_to_delete
 from agent.core.timebase import ClockQuality
-from agent.core.vault.chapters import ChapterLimits, chapter_limits, chapters_to_delete
 from agent.core.vault.entries import NumberedClockSync, VaultEntry, dated, entry_of
 from agent.core.vault.fields import FileKind, Stamp, VaultFile, parse_name, segment_id
 from agent.core.vault.records import CONTINUOUS, FileDigest, PosterRecord, SealedFile, SoundRecord, digest

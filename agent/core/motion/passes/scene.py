@@ -1,4 +1,4 @@
-"""The pure passes over frame and scene: look, differ, follow.  See `background.py` and `clearing.py`."""
+"""The pure passes over frame and scene: look, differ, follow.  See `background.py` and `preparing.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pure passes over tracks, regions and bodies.  See `tracking.py`, `confirming.py` and `presence.py`."""
+"""The pure passes over tracks, regions and bodies.  See `tracking.py` and `presence.py`."""
 
 from __future__ import annotations
 
