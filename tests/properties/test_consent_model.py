@@ -25,8 +25,7 @@ from agent.core.consent import Event, RequestState
 from agent.core.disclosure import ReleasedItem, release
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import StoredRequest
-from agent.custodian import approvals, inbox, journal_sqlite, release_records
-from agent.custodian import requests as requests_service
+from agent.custodian import approvals, inbox, journal_sqlite, release_records, releases
 from agent.custodian.approvals import Approvals
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.inbox import Inbox
@@ -306,7 +305,7 @@ def a_restart_forgets_what_the_time_was(patch: pytest.MonkeyPatch) -> None:
 
 
 def requests_end_by_a_clock_that_nobody_vouches_for(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(requests_service, "trusted_seconds", lambda now: now.utc_ns // 10**9)
+    patch.setattr(releases, "trusted_seconds", lambda now: now.utc_ns // 10**9)
 
 
 def a_clock_that_is_set_back_is_believed_at_once(patch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 A broker that is killed loses what it acknowledged since it last wrote to its disk (mosquitto: `autosave_interval`). A
 doorbell that connects then would miss a revocation. So `PackageKeeper` looks after each new connection, and publishes
 what is missing. It also looks if the connection broke while it published, because the first chunks may be lost. It says
-when the next look is due although nothing happened: every 40 s for ten minutes after a change, and then every ten.
+when the next look is due although nothing happened: ten seconds after a change, every 40 s for ten minutes, and then every ten.
 
 A fault that stays must not send the package again and again, because a service bills or bans a client that does. So a
 connected broker gets a growing pause after each fault, up to five minutes, or ten if it hangs up, and ten minutes after
@@ -47,9 +47,12 @@ _TIMEOUT_S: Final = 30.0
 _LOOK_S: Final = 600.0
 """From one look at a broker to the next, although nothing happened: its operator may have emptied it."""
 _REPEAT_S: Final = 40.0
-"""The same after a change of the package. A cluster of RabbitMQ keeps no list for a doorbell that was away, for example
-because its node had died. So the doorbell hears of a revocation within a minute of its return. A broker that has the
-package gets no second copy."""
+"""The same after a change of the package, from the begin of one look to that of the next. A cluster of RabbitMQ keeps
+no list for a doorbell that was away, for example because its node had died. So the doorbell hears of a revocation
+within a minute of its return. A broker that has the package gets no second copy."""
+_REPEAT_SOON_S: Final = 10.0
+"""The same for the first such look. While a cluster notices that a node has died, a list that one node takes reaches no
+doorbell of the others, and a look there may take `_TIMEOUT_S`."""
 _REPEAT_FOR_S: Final = 570.0
 """From a change on, in which each look is followed by such a look. The last one comes after ten minutes: a node of a
 busy cluster needs minutes to start, and a list is the most urgent while it is new."""
@@ -148,6 +151,7 @@ class PackageKeeper:
         """
         if is_new:
             self._repeat_until_s = self._clock() + _REPEAT_FOR_S
+        began_s = self._clock()
         self.watch()
         self.has_returned()
         bus = self._bus
@@ -171,7 +175,9 @@ class PackageKeeper:
             self.stop()  # chunks may be in flight
             raise
         self._faults, self._pause_ends_s, self._refused = 0, 0.0, None
-        self._look_s = self._clock() + (_REPEAT_S if self._clock() < self._repeat_until_s else _LOOK_S)
+        repeat_s = _REPEAT_SOON_S if is_new else _REPEAT_S
+        due_s = began_s + (repeat_s if began_s < self._repeat_until_s else _LOOK_S)
+        self._look_s = max(due_s, self._clock() + _AGAIN_S)
         self._looks += 1
         return chunks
 

@@ -493,8 +493,8 @@ def test_the_desk_looks_if_each_broker_still_has_the_list_and_publishes_it_again
     (kept,), (bus,) = brokers.retained.values(), brokers.buses
     before = dict(kept)
     kept.clear()
-    go_round(39.0)
-    assert kept == {}, "it looks 40 s after a change"
+    go_round(9.0)
+    assert kept == {}, "it looks ten seconds after a change"
     go_round(1.0)
     assert kept == before
     for _ in range(14):
@@ -517,7 +517,7 @@ def test_the_desk_looks_if_each_broker_still_has_the_list_and_publishes_it_again
     connections.stop()
 
 
-def test_the_desk_repeats_a_change_every_40_s_for_ten_minutes_and_then_every_ten(
+def test_the_desk_repeats_a_change_soon_and_every_40_s_for_ten_minutes_and_then_every_ten(
     root: Root, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As `trust-root keep`: a doorbell of a RabbitMQ cluster misses a change if its node has died, and hears it
@@ -534,13 +534,15 @@ def test_the_desk_repeats_a_change_every_40_s_for_ten_minutes_and_then_every_ten
 
     monkeypatch.setattr(KeepingBus, "publish", publish)
     rounds.run(1900.0)
-    looks_s = [*(40.0 * each for each in range(16)), 1200.0, 1800.0]
+    looks_s = [0.0, *(10.0 + 40.0 * each for each in range(15)), 1170.0, 1770.0]
     assert times_s == pytest.approx([1000.0 + each for each in looks_s], abs=2.0)
     times_s.clear()
     root.sign(root.list(2, BROKERS), *root.people[:2])
     began_s = rounds.now_s
     rounds.run(300.0)
-    assert [each - times_s[0] for each in times_s] == pytest.approx([40.0 * each for each in range(8)], abs=2.0)
+    expected_s = [0.0, *(10.0 + 40.0 * each for each in range(8))]
+    assert [each - times_s[0] for each in times_s] == pytest.approx(expected_s[: len(times_s)], abs=2.0)
+    assert len(times_s) >= 7
     assert times_s[0] - began_s <= 60.0
     rounds.thread._end()
 
