@@ -3,7 +3,8 @@
 A broker that is killed loses what it acknowledged since it last wrote to its disk (mosquitto: `autosave_interval`). A
 doorbell that connects then would miss a revocation. So `PackageKeeper` looks after each new connection, and publishes
 what is missing. It also looks if the connection broke while it published, because the first chunks may be lost. It says
-when the next look is due although nothing happened: ten seconds after a change, every 40 s for ten minutes, and then every ten.
+when the next look is due although nothing happened: ten seconds after a change, every 40 s for ten minutes, and then
+every ten.
 
 A fault that stays must not send the package again and again, because a service bills or bans a client that does. So a
 connected broker gets a growing pause after each fault, up to five minutes, or ten if it hangs up, and ten minutes after
