@@ -16,6 +16,7 @@ camera is both tuned on and reported on:
 * **once**: clips of cameras in none of these sets, for one look by a detector that was frozen before. Its labels and
   the criteria by which films were left out were committed before that look (decision 117).
 * **steady**: the same again, of cameras that move by at most two of 320 pixels (decision 123).
+* **pauses**: the same again. Films with several events and pauses between them were looked for first (decision 127).
 
 Get it with git and decode it to what a detector sees, 320×240 luma at ten frames a second:
 
@@ -59,8 +60,8 @@ __all__ = [
 
 Frame = npt.NDArray[np.uint8]
 
-SPLITS = ("tune", "validate", "test", "fresh", "latest", "once", "steady")
-FOR_ONE_LOOK = ("once", "steady")
+SPLITS = ("tune", "validate", "test", "fresh", "latest", "once", "steady", "pauses")
+FOR_ONE_LOOK = ("once", "steady", "pauses")
 BACKGROUNDS = tuple(split for split in SPLITS[1:] if split not in FOR_ONE_LOOK)
 """Fresh films show the idle scenes of these. Sets for one look stay out, so that a seed draws the film that was
 reported on."""
