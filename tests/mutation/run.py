@@ -79,6 +79,8 @@ most `LONGEST` times.
 LONGEST = 3.0
 RECORDED_AT_ONCE = 100
 """The number of tests after which the record is kept, so that a run that is cut off loses no more."""
+_JOINED_SHARE = 0.1
+"""Tests of a group are recorded again if a larger share of a module's lines is new."""
 MOST_LEFT_OUT = 0.02
 """Stop if a larger share of a group's tests fails on sound code."""
 GOAL = 0.95
@@ -549,7 +551,7 @@ class InFunctions:
 
         Changed modules keep what was recorded of them, line by line.  A test that is missing at a line can make a
         survivor of a mutant, and no other error.  `--record` records all of them again. So does a mutant of a module
-        that the record lacks.
+        that the record lacks, or of one that another module has joined since.
         """
         kept = ROOT / ".cache" / f"mutation-{self._group.name}{self._group.variant}-record.json"
         lines = {str(path.relative_to(ROOT)): _hashes_of_lines(path) for path in self._paths}
@@ -559,7 +561,8 @@ class InFunctions:
         for file in lines.keys() & record["lines"].keys():
             record["passing"][file] = _moved(record["passing"][file], record["lines"][file], lines[file])
         new = lines.keys() - record["lines"].keys()
-        if not new.isdisjoint(self._drawn()):  # a new module: any test may pass it
+        joined = {file for file, hashes in record["lines"].items() if file in lines and _is_joined(hashes, lines[file])}
+        if not (new | joined).isdisjoint(self._drawn()):  # new lines: any test may pass them
             record["took_s"].clear()
             new = set()
         record["lines"] = {file: hashes for file, hashes in lines.items() if file not in new}
@@ -760,6 +763,11 @@ def _lines_of_functions(path: Path) -> list[range]:
 
 def _hashes_of_lines(path: Path) -> list[int]:
     return [zlib.crc32(line.strip()) for line in path.read_bytes().splitlines()]
+
+
+def _is_joined(before: list[int], after: list[int]) -> bool:
+    """Returns True if a large share of the lines is new: another module may have joined this one."""
+    return (Counter(after) - Counter(before)).total() > _JOINED_SHARE * len(after)
 
 
 def _moved(passing: dict[str, list[str]], before: list[int], after: list[int]) -> dict[str, list[str]]:

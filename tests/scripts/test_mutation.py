@@ -24,6 +24,7 @@ from tests.mutation.run import (
     InFunctions,
     Score,
     _exchangeable,
+    _is_joined,
     _is_reached,
     _moved,
     _together,
@@ -121,6 +122,15 @@ def test_tests_of_a_changed_file_move_with_its_lines() -> None:
     assert _moved(passing, [1, 2, 3, 4], [9, 1, 2, 4]) == {"2": ["a"], "3": ["b"], "4": ["d"]}
     assert _moved(passing, [1, 2, 3, 4], [1, 2, 7, 4]) == {"1": ["a"], "2": ["b"], "3": ["b", "c"], "4": ["d"]}
     assert _moved(passing, [1, 2, 3, 4], [1, 2, 3, 8, 4])["4"] == ["c"], "a new line has the tests of the one before"
+
+
+def test_a_file_that_another_one_has_joined_has_tests_that_are_not_known_yet() -> None:
+    """Otherwise each mistake in what joined it would survive, because no test is known to pass it."""
+    before = list(range(100))
+    assert not _is_joined(before, before)
+    assert not _is_joined(before, [*before[:50], 1000, 1001, *before[50:]]), "a change of some lines"
+    assert not _is_joined(before, before[30:]), "lines that left"
+    assert _is_joined(before, [*before, *range(1000, 1030)])
 
 
 def test_the_last_line_of_a_run_names_the_lowest_group() -> None:
