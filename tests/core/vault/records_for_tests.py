@@ -8,6 +8,7 @@ from agent.core.object_detection.labels import ObjectLabel, sorted_labels
 from agent.core.timebase import ClockQuality
 from agent.core.vault.fields import LONGEST_SEGMENT_US, Stamp, TimeSpan, segment_id
 from agent.core.vault.records import (
+    MOST_CARRIED_BYTES,
     BootRecord,
     Carried,
     Chapter,
@@ -137,5 +138,5 @@ chapter_records = st.builds(
     device=_device,
     device_mldsa=_mldsa,
     at=_stamps,
-    carried=st.none() | st.builds(Carried, size=st.integers(1, 2**26), sha256=_sha256),
+    carried=st.none() | st.builds(Carried, size=st.integers(1, MOST_CARRIED_BYTES), root=_sha256),
 )
