@@ -222,7 +222,7 @@ def test_what_an_owner_keeps_deletes_and_sets_reaches_the_role_that_does_it(stre
     files = street.state_dir / "vault" / "segments"
     until(lambda: not [path for path in files.rglob("*") if path.name.startswith((first, second))], "the files to go")
     with street.owners_link() as link:
-        until(lambda: link.ask(GetKept()) == KeptAnswer(held={}, going=()), "the custodian to see it")
+        until(lambda: link.ask(GetKept()) == KeptAnswer(held={}, being_deleted=()), "the custodian to see it")
 
     def recorder() -> str:
         return str(apart.status()["recorder"]["state"])  # type: ignore[index]
