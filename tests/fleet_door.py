@@ -68,6 +68,8 @@ class Custody:
 class Door:
     """The files of one doorbell."""
 
+    _process: subprocess.Popen[bytes] | None = None
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config = folder / "doorward.toml"
@@ -108,11 +110,16 @@ class Door:
                 words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         self.pid.write_text(str(process.pid))
+        self._process = process
 
     def stop(self) -> None:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             os.kill(int(self.pid.read_text()), signal.SIGKILL)
         self.pid.unlink(missing_ok=True)
+        if self._process is not None:  # an update, which is another program, may have ended it
+            self._process.kill()
+            self._process.wait()
+            self._process = None
 
     def run(self) -> None:
         """Until the process is killed."""
