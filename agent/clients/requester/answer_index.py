@@ -131,7 +131,7 @@ class IndexPosition:
 
 
 class AnswerIndex:
-    """The answers of a requester. `folder` names the place of one: see `AnswerFolder`.
+    """The answers of a requester. `folder` returns the place of one, see `AnswerFolder`, and raises its errors.
 
     All methods raise `StorageError` if the disk fails, and the errors of the index, of the notes and of the parts.
     """
@@ -139,7 +139,7 @@ class AnswerIndex:
     def __init__(self, index: RequesterIndex, notes: Notes, folder: Callable[[str], AnswerFolder]) -> None:
         self._index = index
         self._notes = notes
-        self._folder = folder
+        self.folder = folder
 
     # One answer
 
@@ -159,7 +159,7 @@ class AnswerIndex:
 
     def ended(self, disclosure: str) -> None:
         """Stores the end of its arrival, from the files of the answer. From now on the stored size counts."""
-        answer = self._folder(disclosure)
+        answer = self.folder(disclosure)
         # A store that is cut off answers after half a minute, and no other receiver writes during the transaction.
         parts = _parts_of(answer)
         # The notes are read inside, so that a deletion comes before or after both.
@@ -271,7 +271,7 @@ class AnswerIndex:
             return frozenset()
         if device is not None:
             for each in self._select("WHERE device = ? AND state <> 'deleted'", device):
-                if self._folder(each.disclosure).origin() is None:
+                if self.folder(each.disclosure).origin() is None:
                     self.deleted(each.disclosure, 0)
             return frozenset()
         listed = self._index.read(

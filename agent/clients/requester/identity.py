@@ -282,7 +282,7 @@ class Requester:
 
     def answer(self, disclosure: str) -> AnswerFolder:
         """Returns the answer of that id. Raises `ConfigurationError` if it is no id."""
-        return AnswerFolder(self.folder, disclosure, self._parts, self.notes)
+        return self.answers.folder(disclosure)
 
     def room(self, held_bytes: int, spare_bytes: int) -> int:
         """Returns the bytes of parts that may still be stored (`SealedParts.room`)."""
