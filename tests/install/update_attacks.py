@@ -173,11 +173,12 @@ class _Attacks:
 
     def _serve(self, mode: str) -> None:
         """`mode`: of tests/install/dripping_server.py; an honest server without it."""
+        script = self._box.root / "srv" / DRIPPING.name
         self._box.run("systemctl", "stop", SERVER, check=False)
+        script.unlink(missing_ok=True)  # an uninstall has to leave nothing that was not there before
         if not mode:
             self._server.serve()
             return
-        script = self._box.root / "srv" / DRIPPING.name
         script.write_text(DRIPPING.read_text())
         words = ("python3", f"/srv/{DRIPPING.name}", "8099", "/srv/updates", mode)
         self._box.run("systemd-run", "-q", f"--unit={SERVER}", *words)
