@@ -41,8 +41,7 @@ SOURCE = Path(_passes_package.__file__).with_name("kernel.c")
 LIBRARY = Path(sys.prefix) / "lib" / "doorward" / "motion-kernel.so"
 
 _MOST_CELLS = (120, 160)
-_REGION_NUMBERS = 10
-_BODY_NUMBERS = 5
+_REGION_NUMBERS, _COMPARED_NUMBERS = 11, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ _ORDER = (
     *("steps", "smooth", "dry", "last", "before_last", "quick_mean", "quick_threshold"),
     *("mean", "cell_noise", "contrast", "threshold", "per_sensitivity", "blind", "seen", "light"),
     *("residual", "differing", "path", "dwell", "unchanged", "changing", "previous", "age"),
-    *("scene", "scene_threshold", "then", "body"),
+    *("scene", "scene_threshold", "scene_structure", "then", "body"),
 )
 
 
@@ -93,20 +92,18 @@ class _Grids(ctypes.Structure):
         *((name, ctypes.c_int32) for name in ("rows", "columns", "height_px", "width_px", "levels", "frame_is")),
         *((name, ctypes.c_void_p) for name in ("steps_of_luma", "bands")),
         *((name, ctypes.c_void_p) for name in _ORDER),
-        *((name, ctypes.c_void_p) for name in ("scratch", "smallest_cells", "marks", "queue", "regions", "found")),
+        *((name, ctypes.c_void_p) for name in ("scratch", "smallest_cells", "marks", "queue", "regions", "sums")),
     )
-
-
-_FOLLOWING = ("open_weight", "covered_weight", "settled_weight", "light_weight", "noise_rise", "noise_fall")
 
 
 class _Following(ctypes.Structure):
     """`following` in kernel.c."""
 
-    _fields_ = (*((name, ctypes.c_float) for name in _FOLLOWING), ("settled_frames", ctypes.c_int32))
+    _fields_ = (*((name, ctypes.c_float) for name in BackgroundUpdate._fields[:-1]), ("settled_frames", ctypes.c_int32))
 
 
-_INT, _FLOAT, _LONG, _AT = ctypes.c_int32, ctypes.c_float, ctypes.c_int64, ctypes.c_void_p
+_INT, _LONG, _AT = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
+_FLOAT, _DOUBLE = ctypes.c_float, ctypes.c_double
 
 _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "doorward_look": (_LONG, (ctypes.py_object, _INT, _INT)),
@@ -116,7 +113,8 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "doorward_set_threshold": (None, (_FLOAT, _FLOAT, _FLOAT)),
     "doorward_track": (_INT, (_INT, _INT, _INT, _INT)),
     "doorward_regions": (_INT, (_INT, _INT, _INT)),
-    "doorward_find_body": (_INT, (*(_INT,) * 8, _FLOAT)),
+    "doorward_find_body": (_LONG, (*(_INT,) * 8, _FLOAT, _DOUBLE)),
+    "doorward_compare_body": (None, (_INT,) * 5),
 }
 
 
@@ -143,16 +141,16 @@ class NativePasses:
         if not (0 < grids.rows < _MOST_CELLS[0] and 0 < grids.columns < _MOST_CELLS[1]):
             raise ValueError(f"{grids.rows} × {grids.columns} cells are more than the kernel has room for.")
         # The kernel's work memory beside the grids. The structure holds only addresses, so this object must stay alive.
-        self._regions = np.zeros((MOST_REGIONS, _REGION_NUMBERS), np.int64)
-        self._found = np.zeros(_BODY_NUMBERS, np.int64)
+        self._regions = np.zeros((MOST_REGIONS + 1, _REGION_NUMBERS), np.int32)
+        self._sums = np.zeros(_COMPARED_NUMBERS, np.float64)
         self._own = {
             "steps_of_luma": steps_of_luma(),
             "bands": np.zeros(max(width_px, sum(2 * (width_px >> level) for level in range(1, levels + 1))), np.uint8),
-            "scratch": np.zeros(2 * cells, np.float32),
-            "marks": np.zeros(2 * cells, np.uint8),
+            "scratch": np.zeros(3 * cells, np.float32),
+            "marks": np.zeros(3 * cells, np.uint8),
             "queue": np.zeros(cells, np.uint16),
             "regions": self._regions,
-            "found": self._found,
+            "sums": self._sums,
             "smallest_cells": np.ascontiguousarray(grids.smallest_cells, np.int32),
         }
         arrays = {name: getattr(grids, name) for name in _ORDER} | self._own
@@ -163,7 +161,7 @@ class NativePasses:
         self.track: Callable[[int, int, int, bool], int] = partial(library.doorward_track, self._at)
         self.follow_quietly: Callable[[float], None] = partial(library.doorward_follow_quietly, self._at)
         self.set_threshold: Callable[[float, float, float], None] = partial(library.doorward_set_threshold, self._at)
-        self._look = library.doorward_look
+        self._look, self._follow = library.doorward_look, library.doorward_follow
         self._cleared = 0
         self._followed: BackgroundUpdate | None = None
         """The source of `_following`: the same object from frame to frame, until the rate changes."""
@@ -188,16 +186,21 @@ class NativePasses:
     def follow(self, following: BackgroundUpdate, spares_objects: bool, noise_level: float) -> int:
         if following is not self._followed:
             self._followed = following
-            self._following = _Following(*(getattr(following, name) for name in _FOLLOWING), following.settled_frames)
+            self._following = _Following(*following)
             self._following_at = ctypes.addressof(self._following)
-        return int(self._library.doorward_follow(self._at, self._following_at, spares_objects, noise_level))
+        return int(self._follow(self._at, self._following_at, spares_objects, noise_level))
 
     def regions(self, least_path: int, least_cells: int, settled_frames: int) -> tuple[MotionRegion, ...]:
         count = self._library.doorward_regions(self._at, least_path, least_cells, settled_frames)
         rows = self._regions[:count].tolist()
-        return tuple(MotionRegion((x0, y0, x1, y1), *numbers) for x0, y0, x1, y1, *numbers in rows)
+        return tuple(MotionRegion((x0, y0, x1, y1), *numbers) for x0, y0, x1, y1, *numbers, _ in rows)
 
-    def find_body(self, window: CellBox, seed: CellBox, least: float) -> tuple[int, CellBox | None]:
-        any_there = self._library.doorward_find_body(self._at, *window, *seed, least)
-        cells, x0, y0, x1, y1 = self._found.tolist()
-        return cells, (x0, y0, x1, y1) if any_there else None
+    def find_body(self, window: CellBox, seed: CellBox, least: float, limit: float) -> tuple[int, int, CellBox | None]:
+        counts = self._library.doorward_find_body(self._at, *window, *seed, least, limit)
+        x0, y0, x1, y1 = self._regions[0, :4].tolist()
+        return counts & 0xFFFFFFFF, counts >> 32, (x0, y0, x1, y1) if x1 else None
+
+    def compare_body(self, window: CellBox, beside_scene: bool) -> list[float]:
+        self._library.doorward_compare_body(self._at, *window, beside_scene)
+        sums: list[float] = self._sums.tolist()
+        return sums

@@ -34,19 +34,20 @@ static void *make(size_t bytes) {
 int main(void) {
     static cell luma[HEIGHT * WIDTH], table[256], bands[4 * WIDTH];
     static int32_t smallest[CELLS];
-    static int64_t regions[MOST_REGIONS * REGION_NUMBERS], found[BODY_NUMBERS];
+    static region regions[MOST_REGIONS + 1];
+    static double sums[COMPARED_NUMBERS];
     grids g = {.rows = ROWS, .columns = COLUMNS, .height_px = HEIGHT, .width_px = WIDTH, .levels = 2};
     cell **cells[] = {&g.steps, &g.smooth, &g.dry, &g.last, &g.before_last, &g.quick_mean, &g.quick_threshold,
                       &g.differing, &g.path, &g.dwell, &g.unchanged, &g.changing, &g.previous, &g.then, &g.body};
     float **floats[] = {&g.mean, &g.cell_noise, &g.contrast, &g.threshold, &g.per_sensitivity, &g.blind,
-                        &g.seen, &g.light, &g.residual, &g.scene, &g.scene_threshold};
+                        &g.seen, &g.light, &g.residual, &g.scene, &g.scene_threshold, &g.scene_structure};
     enum { MANY = sizeof cells / sizeof *cells, FEW = sizeof floats / sizeof *floats };
     following by = {0.02f, 0.006f, 0.14f, 0.17f, 1.12f, 0.99f, 15};
     uint64_t noise = 1;
     for (int i = 0; i < MANY; i++) *cells[i] = make(1);
     for (int i = 0; i < FEW; i++) *floats[i] = make(4);
-    g.scratch = make(8), g.marks = make(2), g.queue = make(2), g.age = make(2);
-    g.steps_of_luma = table, g.bands = bands, g.smallest_cells = smallest, g.regions = regions, g.found = found;
+    g.scratch = make(12), g.marks = make(3), g.queue = make(2), g.age = make(2);
+    g.steps_of_luma = table, g.bands = bands, g.smallest_cells = smallest, g.regions = regions, g.sums = sums;
     for (int i = 0; i < 256; i++) table[i] = (cell)(255 - (255 - i) * (255 - i) / 255);
     for (int i = 0; i < CELLS; i++) g.per_sensitivity[i] = 1.0f / (float)(1 + i % 3), g.cell_noise[i] = 1.0f, g.contrast[i] = (float)(i % 11) * 0.25f;
     for (int frame = 0; frame < 120; frame++) {
@@ -59,19 +60,21 @@ int main(void) {
             }
         int64_t counts = look(&g, luma, WIDTH, frame % 16, 12);
         int64_t said[] = {counts, doorward_differ(&g, frame % 2), doorward_track(&g, 1, 50, 2, frame % 9 == 0),
-                          doorward_regions(&g, 4, 1, 15), doorward_find_body(&g, 8, 10, 60, 58, 20, 20, 50, 50, 5.0f)};
+                          doorward_regions(&g, 4, 1, 15), doorward_find_body(&g, 8, 10, 60, 58, 20, 20, 50, 50, 5.0f, 4.5)};
+        doorward_compare_body(&g, 8, 10, 60, 58, frame % 3 > 0);
         int noisy = doorward_follow(&g, &by, frame % 3 == 0, 0.8f);
         doorward_set_threshold(&g, 4.0f, 7.3f, 2.1f);
         if (frame % 5 == 0) doorward_follow_quietly(&g, 0.08f);
         if (frame == 55) {
             memcpy(g.scene, g.seen, sizeof(float) * CELLS);
             memcpy(g.scene_threshold, g.threshold, sizeof(float) * CELLS);
+            memcpy(g.scene_structure, g.contrast, sizeof(float) * CELLS);
         }
         if (frame % 8 == 0) memcpy(g.then, g.steps, CELLS);
         take(said, sizeof said);
         take(&noisy, sizeof noisy);
         take(regions, sizeof regions);
-        take(found, sizeof found);
+        take(sums, sizeof sums);
         for (int i = 0; i < MANY; i++) take(*cells[i], CELLS);
         for (int i = 0; i < FEW; i++) take(*floats[i], sizeof(float) * CELLS);
         take(g.age, sizeof(uint16_t) * CELLS);

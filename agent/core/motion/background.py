@@ -78,7 +78,7 @@ class Background:
     def relearn(self, *, absorb_s: float, haste: int) -> None:
         """Take the scene as it comes, with this time constant and the noise learned `haste` times as fast."""
         weight = self._weight(absorb_s, 1)
-        following = BackgroundUpdate(weight, weight, weight, 0, 0.0, self._noise_rise(haste), self._noise_fall(haste))
+        following = BackgroundUpdate(weight, weight, weight, 0.0, self._noise_rise(haste), self._noise_fall(haste), 0)
         self._learn(following, spares_objects=False, measures_contrast=True)
 
     def restore(self, window: CellBox) -> None:

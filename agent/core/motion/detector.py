@@ -337,23 +337,24 @@ class Detector:
         """The box around the regions of this many cells that are visitors, or None."""
         regions, settled_frames = self._passes.regions, self._tracks.settled_frames
         least_path = self._confirming.least_path
-        boxes = self._confirming.visitors(
-            regions(least_path, least_cells, settled_frames),
-            self._frame_number,
-            dark=self._background.level < _NIGHT_STEPS,
-            smoothed=self._clearing.smooths,
-            raining=self._clearing.rains,
-            known=self._presence.box is not None,
-        )
+        found = regions(least_path, least_cells, settled_frames)
+        is_dark, is_known = self._background.level < _NIGHT_STEPS, self._presence.box is not None
+        boxes = self._confirming.visitors(found, self._frame_number, self._clearing, dark=is_dark, known=is_known)
         is_noisy = self._clearing.smooths or self._background.least_step > self._settings.smallest_step
-        if not boxes and is_noisy and self._presence.box is None:
+        if not boxes and is_noisy and not is_known:
             # In noise a body shows half of its cells. The one that has gone furthest counts, if it goes straight on.
             faint = regions(least_path, least_cells // 2, settled_frames)[:1]
             boxes = [one.box for one in faint if self._confirming.goes_straight(one, self._frame_number)]
         if self._confirmed is None:
-            grids = self._grids
-            boxes = [box for box in boxes if not is_only_lit(grids.frame, grids.seen, box)]
+            boxes = [box for box in boxes if not is_only_lit(self._compare(box))]
         return around(boxes) if boxes else None
+
+    def _compare(self, box: CellBox) -> list[float]:
+        """Compares the box and the cells beside it with the background."""
+        x0, y0, x1, y1 = box
+        window = x0, y0, x1, y1 = max(0, x0 - 1), max(0, y0 - 1), min(self._columns, x1 + 1), min(self._rows, y1 + 1)
+        self._grids.body[y0:y1, x0:x1] = 255
+        return self._passes.compare_body(window, False)
 
     def _with_presence(self, sample: MotionSample) -> MotionSample:
         if sample.moving:
@@ -364,7 +365,8 @@ class Detector:
         elif self._presence.lasts(self._background, sample.sensor_ns):
             if self._presence.found_again:
                 return self._sample(sample.sensor_ns, 1.0, self._presence.box, sample.state)
-            return MotionSample(*sample[:5], present=True)  # a third of what `_replace` costs
+            # A third of what `_replace` costs.
+            return MotionSample(sample.sensor_ns, False, sample.score, None, sample.state, True)
         else:
             self._tracks.drop_paths()  # the visitor's, or what is left behind would pass for them
             self._sudden.forget()  # what changed was that they went
@@ -402,4 +404,4 @@ class Detector:
 
 
 def _still(sensor_ns: BootNs, state: MotionState) -> MotionSample:
-    return MotionSample(sensor_ns, moving=False, score=0.0, box=None, state=state)
+    return MotionSample(sensor_ns, False, 0.0, None, state)

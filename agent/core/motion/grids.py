@@ -39,7 +39,7 @@ class Grids:
 
     def __init__(self, raster: ZoneRaster) -> None:
         self.rows, self.columns = rows, columns = raster.watched.shape
-        block = _GridBlock(rows, columns, cells=15, ages=1, grids=11)
+        block = _GridBlock(rows, columns, cells=15, ages=1, grids=12)
 
         # The frame, in steps of the logarithmic scale.
         self.steps = block.cells()
@@ -75,6 +75,8 @@ class Grids:
         """`seen` from before they came."""
         self.scene_threshold = block.grid()
         """`threshold` from then: a visitor's fidgets teach the cells a noise that would hide them."""
+        self.scene_structure = block.grid()
+        """The structure of `scene`: the most of a cell and its neighbours, less the least."""
         self.then, self.body = block.cells(), block.cells()
         """An earlier frame; 255 where the body is."""
 
@@ -90,11 +92,8 @@ class _GridBlock:
 
     def __init__(self, rows: int, columns: int, *, cells: int, ages: int, grids: int) -> None:
         self._shape = (rows, columns)
-        size = sum(count * self._padded(width) for count, width in ((cells, 1), (ages, 2), (grids, 4)))
-        memory = np.zeros(size + _LINE_BYTES, np.uint8)
-        address = int(memory.__array_interface__["data"][0])
-        self._memory = memory[-address % _LINE_BYTES :]
-        self._used_bytes = 0
+        size = (cells + 2 * ages + 4 * grids) * rows * columns + (cells + ages + grids) * _LINE_BYTES
+        self._memory = np.zeros(size, np.uint8)
 
     def cells(self) -> Cells:
         return self._take(1).view(np.uint8).reshape(self._shape)
@@ -106,9 +105,6 @@ class _GridBlock:
         return self._take(4).view(np.float32).reshape(self._shape)
 
     def _take(self, width: int) -> npt.NDArray[np.uint8]:
-        begin, size = self._used_bytes, self._shape[0] * self._shape[1] * width
-        self._used_bytes += self._padded(width)
-        return self._memory[begin : begin + size]
-
-    def _padded(self, width: int) -> int:
-        return -(-self._shape[0] * self._shape[1] * width // _LINE_BYTES) * _LINE_BYTES
+        at_line = self._memory[-self._memory.ctypes.data % _LINE_BYTES :]
+        taken, self._memory = np.split(at_line, [self._shape[0] * self._shape[1] * width])
+        return taken

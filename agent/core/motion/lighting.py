@@ -13,6 +13,8 @@ The comparison runs on suspicion only, so it may allocate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -20,13 +22,13 @@ from agent.core.media import Luma
 from agent.core.motion.grids import Cells, Grid, Grids
 from agent.core.motion.passes import CellBox
 
-__all__ = ["SuddenLightChange", "hidden_structure", "is_light_new", "is_only_lit"]
+__all__ = ["BODY_LIT_CORRELATION", "SuddenLightChange", "hidden_structure", "is_light_new", "is_only_lit"]
 
 _BLOCK_CELLS = 8
 _TEXTURED_STEPS = 4.0
 """Standard deviation, in steps, from which a block has structure to compare."""
 
-_LIT_CORRELATION, _BODY_LIT_CORRELATION = 0.75, 0.85
+LIT_CORRELATION, BODY_LIT_CORRELATION = 0.75, 0.85
 """On footage for tuning, most headlights showed .82 to .99, visitors at most .7 in all but two of a hundred looks. A
 visitor who stands offers many looks, so for their body it must be more."""
 
@@ -133,25 +135,17 @@ def hidden_structure(frame: Luma, background: Grid, watched: Cells) -> tuple[flo
     return cv2.countNonZero(hidden) / int(seen.sum()), (x, y, x + width, y + height)
 
 
-def is_only_lit(frame: Luma, background: Grid, box: CellBox, body: Cells | None = None) -> bool:
-    """Does the box, or the `body` in it, differ by light alone, as under a headlight, in haze or behind dust?
+def is_only_lit(compared: Sequence[float], limit: float = LIT_CORRELATION) -> bool:
+    """Does the body that was `compared` (`Passes.compare_body`) differ by light alone, as under a headlight, in haze or
+    behind dust?
 
     It does if it shows the background's own structure: what remains without the mean of 5×5 cells correlates. A visitor
     hides it.
     """
-    x0, y0, x1, y1 = box
-    here = np.s_[max(0, y0 - 1) : y1 + 1, max(0, x0 - 1) : x1 + 1]
-    now, before = (grid[here].astype(np.float32) for grid in (frame, background))
-    now -= cv2.blur(now, (5, 5))
-    before -= cv2.blur(before, (5, 5))
-    if body is not None:
-        inside = body[here] > 0
-        now, before = now[inside], before[inside]
+    cells, now, before, both = compared[:4]
     # At least one step of structure a cell, so that noise does not correlate.
-    least = float(now.size)
-    product = max(least, float(np.vdot(now, now))) * max(least, float(np.vdot(before, before)))
-    limit = _LIT_CORRELATION if body is None else _BODY_LIT_CORRELATION
-    return bool(np.vdot(now, before) > limit * product**0.5)
+    least = 25.0**2 * cells
+    return bool(both > limit * (max(least, now) * max(least, before)) ** 0.5)
 
 
 def _block_means(picture: Grid, rows: int, columns: int) -> Grid:

@@ -110,7 +110,7 @@ class LingeringVisitor:
         grids.scene[:] = self._scene
         np.divide(self._threshold, np.float32(QUICK_SHARE), out=grids.scene_threshold, casting="unsafe")
         whole = (0, 0, grids.columns, grids.rows)
-        self._passes.find_body(whole, whole, background.least_step)
+        self._passes.find_body(whole, whole, background.least_step, fidget_limit(background))
         if not 0 < cv2.countNonZero(body) < _COMPARABLE_SHARE * body.size:
             return False
         changed = (cv2.absdiff(grids.frame, grids.then) > fidget_limit(background)).astype(np.uint8)

@@ -32,15 +32,14 @@ The work is bounded to the body's surroundings and done a few times a second.  (
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from agent.core.motion.background import Background
-from agent.core.motion.grids import NEIGHBOURS, Cells, Grid, Grids
-from agent.core.motion.lighting import is_only_lit
+from agent.core.motion.grids import NEIGHBOURS, Grid, Grids
+from agent.core.motion.lighting import BODY_LIT_CORRELATION, is_only_lit
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import NEAR_CELLS, CellBox, Passes, are_near
 from agent.core.timebase import BootNs, seconds
@@ -95,7 +94,6 @@ class PresenceTracker:
         self._alive_ns = seconds(settings.alive_s)
         self._confirmed: CellBox = (0, 0, grids.columns, grids.rows)
         self._cells = self._confirmed_cells = 0
-        self._scene_structure = np.zeros_like(grids.scene)
         self._window: CellBox = self._confirmed
         """Around the body that was last looked at."""
         self._looked_ns = self._then_ns = self._until_ns = self._confirmed_ns = BootNs(0)
@@ -122,14 +120,14 @@ class PresenceTracker:
         if self.box is None:
             self._grids.scene[:], threshold = before or (self._grids.seen, self._grids.threshold)
             np.multiply(threshold, _BODY_SHARE, out=self._grids.scene_threshold)
-            cv2.morphologyEx(self._grids.scene, cv2.MORPH_GRADIENT, NEIGHBOURS, self._scene_structure)
+            cv2.morphologyEx(self._grids.scene, cv2.MORPH_GRADIENT, NEIGHBOURS, self._grids.scene_structure)
         is_same = self.box is not None and are_near(self.box, box)
         self._confirmed = box
         seed = around([self.box, box]) if self.box and is_same else box
         # A reader who turns a page has shown before that they live. One who walks may have left this place empty.
         known_ns = self._until_ns if seed == self.box else BootNs(0)
         self._until_ns = max(known_ns, BootNs(sensor_ns + _CREDIT_NS))
-        cells, self.box = self._body(seed, background.least_step)
+        cells, _, self.box = self._body(seed, background)
         # A shadow or parcel of a visitor who has gone is confirmed now and then: it is not them.
         self._cells = self._confirmed_cells = max(round(_KEPT_PER_LOOK * self._cells), cells) if is_same else cells
         self._looked_ns = sensor_ns
@@ -142,15 +140,14 @@ class PresenceTracker:
         if sensor_ns - self._looked_ns < _LOOK_NS:
             return True
         self._looked_ns = sensor_ns
-        cells, body = self._body(self.box, background.least_step)
+        cells, fidgeting, body = self._body(self.box, background)
         self._cells = max(round(_KEPT_PER_LOOK * self._cells), cells)
         # A frame from when they walked says nothing about standing: a walker who leaves differs from it.
         walked_then = self._then_ns <= self._confirmed_ns
-        limit = fidget_limit(background)
-        fidgeting = 0 if walked_then else self._fidgeting_cells(limit)
-        if fidgeting >= max(_FIDGET_CELLS, _FIDGET_SHARE * cells) and self._stands_out():
+        is_alive = not walked_then and fidgeting >= max(_FIDGET_CELLS, _FIDGET_SHARE * cells)
+        if is_alive and self._stands_out():
             # The noisier the picture, the seldomer a standing person moves by more than that.
-            patience_ns = round(self._alive_ns * limit / _FIDGET_STEPS)
+            patience_ns = round(self._alive_ns * fidget_limit(background) / _FIDGET_STEPS)
             self._until_ns = BootNs(min(sensor_ns + patience_ns, self._until_ns + patience_ns // _SIGNS))
             self.found_again, self._resumed = self._resumed, False
         if walked_then or sensor_ns - self._then_ns >= _COMPARED_NS:
@@ -165,55 +162,35 @@ class PresenceTracker:
             self.box = body if sensor_ns <= self._until_ns else None
         return self.box is not None
 
-    def _fidgeting_cells(self, limit: float) -> int:
-        """How many cells of the body have changed since `then` by more than `limit` beyond the mean of the window?"""
-        grids, (x0, y0, x1, y1) = self._grids, self._window
-        here = np.s_[y0:y1, x0:x1]
-        change = cv2.subtract(grids.frame[here], grids.then[here], dtype=cv2.CV_16S)
-        # In integers: |size × change - total| > spread, so that the answer is the same on each machine.
-        size, total = (x1 - x0) * (y1 - y0), int(cv2.sumElems(change)[0])
-        spread = math.floor(limit * size)
-        still = cv2.inRange(change, -((spread - total) // size), (total + spread) // size)
-        return cv2.countNonZero(cv2.subtract(grids.body[here], still))
-
     def relight(self, background: Background) -> None:
         """The light has changed for good: take the scene as it is now, and behind the visitor as it must be."""
         if self.box is not None:
             grids = self._grids
             in_sight = background.relight(grids.scene, self._window)
             grids.scene_threshold[in_sight] = _BODY_SHARE * grids.threshold[in_sight]
-            cv2.morphologyEx(grids.scene, cv2.MORPH_GRADIENT, NEIGHBOURS, self._scene_structure)
+            cv2.morphologyEx(grids.scene, cv2.MORPH_GRADIENT, NEIGHBOURS, grids.scene_structure)
 
     def _stands_out(self) -> bool:
         """Does the body hide the scene, and has it more structure than that, or more at its outline than within?"""
-        grids, (x0, y0, x1, y1) = self._grids, self._window
-        here = np.s_[y0:y1, x0:x1]
-        body = grids.body[here]
-        if is_only_lit(grids.frame[here], grids.scene[here], (0, 0, x1 - x0, y1 - y0), body):
+        compared = self._passes.compare_body(self._window, True)
+        if is_only_lit(compared, BODY_LIT_CORRELATION):
             return False
-        within = np.asarray(cv2.erode(body, NEIGHBOURS), np.uint8)
-        parts = [(where, cv2.countNonZero(where)) for where in (body - within, within)]
-
-        def sums(structure: Cells | Grid) -> tuple[float, float, float]:
-            outline, inside = (cells * cv2.mean(structure[here], where)[0] for where, cells in parts)
-            return 1 + outline, 1 + inside, 1 + cv2.sumElems(structure)[0] - outline - inside
-
-        now = sums(np.asarray(cv2.morphologyEx(grids.frame, cv2.MORPH_GRADIENT, NEIGHBOURS), np.uint8))
-        before = sums(self._scene_structure)
-        outline, inside, elsewhere = (after / earlier for after, earlier in zip(now, before, strict=True))
+        ratios = [(1 + now) / (1 + before) for now, before in zip(compared[4:7], compared[7:], strict=True)]
+        outline, inside, elsewhere = ratios
         is_other_light = max(elsewhere, 1 / elsewhere) > _OTHER_LIGHT
         return is_other_light or max(outline, inside) > _STANDS_OUT * min(inside, elsewhere)
 
-    def _body(self, seed: CellBox, least_step: float) -> tuple[int, CellBox]:
-        """How many cells differ in and about `seed`, and the box around those that hang together with it."""
+    def _body(self, seed: CellBox, background: Background) -> tuple[int, int, CellBox]:
+        """How many cells differ in and about `seed`, how many fidget, and the box around those that hang together with
+        it."""
         x0, y0, x1, y1 = seed
         left, top = max(0, x0 - NEAR_CELLS), max(0, y0 - NEAR_CELLS)
         right, bottom = min(self._grids.columns, x1 + NEAR_CELLS), min(self._grids.rows, y1 + NEAR_CELLS)
-        self._window = (left, top, right, bottom)
-        cells, body = self._passes.find_body(self._window, seed, least_step)
+        self._window = window = (left, top, right, bottom)
+        cells, fidgeting, body = self._passes.find_body(window, seed, background.least_step, fidget_limit(background))
         if self.box is not None:
             cells = min(cells, _MOST_GROWTH * self._confirmed_cells)
-        return cells, self._within_reach(body) if body else seed
+        return cells, fidgeting, self._within_reach(body) if body else seed
 
     def _within_reach(self, body: CellBox) -> CellBox:
         x0, y0, x1, y1 = self._confirmed

@@ -85,6 +85,6 @@ class Pyramid:
             luma = level
         if not self._levels:
             # One call instead of sums and shifts. The eighth makes a half round up, as in the other levels.
-            luma = np.asarray(cv2.filter2D(luma, -1, _QUARTERS, delta=0.125), np.uint8)
+            luma = np.asarray(cv2.filter2D(luma, -1, _QUARTERS, out, delta=0.125), np.uint8)
         cv2.LUT(luma, self._logarithm, out)
         return out

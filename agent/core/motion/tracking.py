@@ -64,6 +64,7 @@ import numpy as np
 from agent.core.motion.grids import Grids
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import MOST_REGIONS, CellBox, MotionRegion, Passes, are_near
+from agent.core.motion.preparing import NoiseReduction
 
 __all__ = ["MotionConfirmation", "Tracks"]
 
@@ -78,6 +79,8 @@ class Tracks:
         self._passes = passes
         self._settings = settings
         self._last_frame = 0
+        self._is_clear = True
+        """Nothing has been tracked since the last `clear`."""
         self.tune(frames_per_s)
 
     def tune(self, frames_per_s: float) -> None:
@@ -99,6 +102,7 @@ class Tracks:
         """Take in the frame that the full look has marked; returns the length of its longest path."""
         elapsed_frames = min(_LONGEST_FRAMES, frame_number - self._last_frame)
         self._last_frame = frame_number
+        self._is_clear = False
         fades = frame_number % self._fade_frames == 0
         return self._passes.track(elapsed_frames, self._fresh_after_frames, self._reach_cells, fades)
 
@@ -109,9 +113,9 @@ class Tracks:
     def clear(self) -> None:
         """The differences have ended: forget paths and dwell times."""
         grids = self._grids
-        grids.path[:] = 0
-        grids.dwell[:] = 0
-        grids.unchanged[:] = 0
+        if not self._is_clear:
+            grids.path[:] = grids.dwell[:] = grids.unchanged[:] = 0
+        self._is_clear = True
         grids.previous[:] = grids.frame
 
 
@@ -203,25 +207,19 @@ class MotionConfirmation:
         self._clutter.append(clutter)
 
     def visitors(
-        self,
-        regions: Iterable[MotionRegion],
-        frame_number: int,
-        *,
-        dark: bool,
-        smoothed: bool,
-        raining: bool,
-        known: bool = False,
+        self, regions: Iterable[MotionRegion], frame_number: int, clearing: NoiseReduction, *, dark: bool, known: bool
     ) -> list[CellBox]:
-        """The boxes of those that are.  `smoothed`, `raining`: the grid shows 3×3 means, the darker of two frames.
+        """The boxes of those that are.  `clearing`: whether the grid shows 3×3 means, or the darker of two frames.
 
         `known`: a visitor is looked after, and what moves may be them.
         """
+        raining, lamp = clearing.rains, dark and not clearing.smooths
         at_night = _ONCE_CELLS_IF_KNOWN if known else _SMALL_CELLS
         once_cells = 0 if raining else at_night if dark else _ONCE_CELLS_BY_DAY
         likely = [box for number, box in self._likely if frame_number - number <= self._again_frames]
         boxes = []
         for region in regions:
-            if not self._is_likely(region, lamp=dark and not smoothed, raining=raining, known=known):
+            if not self._is_likely(region, lamp=lamp, raining=raining, known=known):
                 continue
             if region.cells < once_cells:
                 self._likely.append((frame_number, region.box))

@@ -10,6 +10,7 @@ from agent.core.media import LumaFrame
 from agent.core.motion.detector import Detector
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, MotionRegion
+from agent.core.motion.preparing import NoiseReduction
 from agent.core.motion.tracking import MotionConfirmation
 from agent.core.timebase import NS_PER_S, BootNs, seconds
 from bench.motion import doorsteps
@@ -37,7 +38,9 @@ def verdict(
     raining: bool = False,
     known: bool = False,
 ) -> list[CellBox]:
-    return confirming.visitors(regions, frame, dark=dark, smoothed=smoothed, raining=raining, known=known)
+    clearing = NoiseReduction()
+    clearing.smooths, clearing.rains = smoothed, raining
+    return confirming.visitors(regions, frame, clearing, dark=dark, known=known)
 
 
 @pytest.mark.parametrize("dark", [False, True])

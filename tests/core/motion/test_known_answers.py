@@ -23,7 +23,7 @@ from agent.recorder import motion_kernel
 
 FRAMES_SHA256 = "63dfedbdae96a46fc4892504bed1cf6a3986a0a0cc893922d5319b5fdd4004a7"
 ANSWERS_SHA256 = "fe8795ed62b631c29c1dceed3a469d73e06b38accd7737c0858faed5bcd32c4b"
-GRIDS_SHA256 = "a72ad993130a61c8eb71389e2c6c7fec00cd26e876aa7cab84b92f86392c4ccd"
+GRIDS_SHA256 = "54a05b808308eb7f8a131b13c0e842cfb5ad52ab4de475f3fd963d75092d1ff9"
 
 
 def frames() -> Iterator[Luma]:

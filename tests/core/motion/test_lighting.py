@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from agent.core.motion.grids import Grids
-from agent.core.motion.lighting import SuddenLightChange, hidden_structure, is_light_new, is_only_lit
+from agent.core.motion.lighting import (
+    BODY_LIT_CORRELATION,
+    SuddenLightChange,
+    hidden_structure,
+    is_light_new,
+    is_only_lit,
+)
+from agent.core.motion.passes import CellBox
+from agent.core.motion.passes.pure import PurePasses
 from agent.core.motion.pyramid import STEPS_PER_E, Pyramid
 from agent.core.motion.zones import Zone, ZoneMap
 from agent.wire.fields import ZoneKind
@@ -119,18 +127,51 @@ def test_the_light_is_anew_if_most_of_what_no_visitor_hides_has_changed() -> Non
     assert not is_light_new(lit_grids(1.5, np.s_[:]), (0, 0, 70, 60)), "too little is left to tell"
 
 
+def compared(now: np.ndarray, before: np.ndarray, box: CellBox) -> list[float]:
+    """Compares all cells of the box."""
+    grids, (x0, y0, x1, y1) = Grids(ZoneMap().rasterise(60, 80)), box
+    grids.frame[:], grids.seen[:] = steps(now), background(before)
+    grids.body[y0:y1, x0:x1] = 255
+    return PurePasses(grids, 240, 320).compare_body(box, False)
+
+
 def test_a_headlight_shows_the_structure_that_is_there(scene: Draw) -> None:
     dark = scene() * 0.3
     beam = 1 + 2.5 * np.exp(-(((np.linspace(0, 1, 320) - 0.5) / 0.15) ** 2))
-    assert is_only_lit(steps(dark * beam), background(dark), (28, 10, 52, 50))
+    assert is_only_lit(compared(dark * beam, dark, (27, 9, 53, 51)))
 
 
 @pytest.mark.parametrize("darker", [1.0, 0.3])
 def test_a_visitor_hides_the_structure_that_is_there(darker: float, scene: Draw, with_figure: Draw) -> None:
     visited = with_figure(scene(), 0.4) * darker
-    assert not is_only_lit(steps(visited), background(scene() * darker), (32, 18, 42, 48))
+    assert not is_only_lit(compared(visited, scene() * darker, (31, 17, 43, 49)))
 
 
 def test_a_visitor_before_a_bare_wall_is_not_light(with_figure: Draw) -> None:
     wall = np.full((240, 320), 120, np.uint8)
-    assert not is_only_lit(steps(with_figure(wall, 0.4)), background(wall), (32, 18, 42, 48))
+    assert not is_only_lit(compared(with_figure(wall, 0.4), wall, (31, 17, 43, 49)))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_it_is_light_if_what_lies_beyond_the_mean_of_five_by_five_cells_correlates(seed: int) -> None:
+    """The definition, cell by cell, in whole numbers."""
+    random = np.random.default_rng(seed)
+    grids = Grids(ZoneMap().rasterise(60, 80))
+    grids.scene[:] = random.integers(0, 255 * 64, (60, 80)) / np.float32(64)
+    grids.frame[:] = np.clip(grids.scene + random.normal(0, 20 * seed, (60, 80)), 0, 255)
+    grids.body[:] = np.where(random.random((60, 80)) < 0.7, 255, 0)
+    x0, y0, x1, y1 = window = (10, 5, 31, 44)
+
+    def beyond(picture: np.ndarray) -> list[int]:
+        """64 × 25 times what remains, for each cell of the body."""
+        wide = np.pad((picture[y0:y1, x0:x1] * 64.0).astype(int), 2, "reflect")
+        cells = np.argwhere(grids.body[y0:y1, x0:x1])
+        return [25 * int(wide[y + 2, x + 2]) - int(wide[y : y + 5, x : x + 5].sum()) for y, x in cells]
+
+    now, before = beyond(grids.frame), beyond(grids.scene)
+    correlation = sum(map(int.__mul__, now, before)) / (sum(n * n for n in now) * sum(b * b for b in before)) ** 0.5
+    said = PurePasses(grids, 60, 80).compare_body(window, True)
+    assert said[0] == len(now)
+    assert said[3] == sum(map(int.__mul__, now, before)) / 64**2
+    assert is_only_lit(said, BODY_LIT_CORRELATION) == (correlation > BODY_LIT_CORRELATION)
+    assert is_only_lit(said) == (correlation > 0.75)

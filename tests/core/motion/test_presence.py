@@ -274,14 +274,14 @@ def test_a_fidget_is_a_change_beyond_the_mean_of_the_window_to_the_last_cell(see
     """The pictures are compared in integers, so that two machines agree on a cell at the very limit."""
     random = np.random.default_rng(seed)
     grids = Grids(ZoneMap().rasterise(60, 80))
-    presence = PresenceTracker(grids, PurePasses(grids, 60, 80), MotionSettings())
     grids.then[:] = random.integers(0, 256, (60, 80))
     grids.frame[:] = np.clip(grids.then + random.integers(-3, 9, (60, 80)), 0, 255)
-    grids.body[:] = np.where(random.random((60, 80)) < 0.5, 255, 0)
+    grids.scene[:], grids.scene_threshold[:] = random.integers(0, 256, (60, 80)), 60
     x0, y0 = random.integers(0, 30, 2).tolist()
-    presence._window = window = (x0, y0, x0 + 7 + seed, y0 + 9)
+    window = (x0, y0, x0 + 7 + seed, y0 + 9)
     limit = float(random.integers(4, 20)) / 4
+    _, fidgeting, _ = PurePasses(grids, 60, 80).find_body(window, window, 1.0, limit)
     here = np.s_[window[1] : window[3], window[0] : window[2]]
     change = grids.frame[here].astype(int) - grids.then[here]
     beyond = np.abs(change * change.size - change.sum()) > int(limit * change.size)
-    assert presence._fidgeting_cells(limit) == np.count_nonzero(beyond & (grids.body[here] > 0)) > 0
+    assert fidgeting == np.count_nonzero(beyond & (grids.body[here] > 0)) > 0

@@ -20,7 +20,6 @@ For that to hold, the arithmetic is this and no other:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from agent.core.media import Luma
@@ -84,8 +83,7 @@ def are_near(one: CellBox, other: CellBox) -> bool:
     return across and one[1] - NEAR_CELLS <= other[3] and other[1] - NEAR_CELLS <= one[3]
 
 
-@dataclass(frozen=True, slots=True)
-class BackgroundUpdate:
+class BackgroundUpdate(NamedTuple):
     """How far background and noise follow in one pass: weights 0..1, factors about 1, all rounded to float32."""
 
     open_weight: float
@@ -93,12 +91,12 @@ class BackgroundUpdate:
     covered_weight: float
     settled_weight: float
     """… where something does; where that has not changed for more than `settled_frames`."""
-    settled_frames: int
     light_weight: float
     """Weight of the local mean of the difference."""
     noise_rise: float
     noise_fall: float
     """Factors of a cell's noise, where the residual exceeds it, and elsewhere."""
+    settled_frames: int
 
 
 class Passes(Protocol):
@@ -154,11 +152,21 @@ class Passes(Protocol):
         Among equally long ones the path that ends furthest down, then furthest right, comes first.
         """
 
-    def find_body(self, window: CellBox, seed: CellBox, least: float) -> tuple[int, CellBox | None]:
+    def find_body(self, window: CellBox, seed: CellBox, least: float, limit: float) -> tuple[int, int, CellBox | None]:
         """The visitor who hides `scene` within the `window`, and hangs together with the `seed` inside it.
 
-        A cell hides it above `scene_threshold`, and above `least`.  How many cells do, and the box around those and
-        their neighbours, or None.  Writes `body` within the window.
+        A cell hides it above `scene_threshold`, and above `least`.  Returns how many cells do; how many cells of the
+        body have changed since `then` by more than `limit` beyond the mean of the window; and the box around those that
+        hide it and their neighbours, or None.  Writes `body` within the window.
+        """
+
+    def compare_body(self, window: CellBox, beside_scene: bool) -> list[float]:
+        """Compares the `body` in the `window` with `scene`, or with `seen`, in ten exact sums.
+
+        The first four are over the body: its cells, and with 25 times what a cell shows beyond the mean of 5×5 cells of
+        the window, the squares now, the squares before, and the products.  The other six are of structure, the most of
+        a cell and its neighbours less the least: along the body's outline, within it and elsewhere in the picture, now;
+        and the same three of `scene`.
         """
 
 

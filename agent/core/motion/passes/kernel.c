@@ -30,11 +30,10 @@ enum {
     SIDE = 11, /* ILLUMINATION_CELLS */
     HALF = SIDE / 2,
     MOST_REGIONS = 4,
-    REGION_NUMBERS = 10,
     SOLID_CELLS = 18,
     FAR_REACHES = 3,
     FAR_GAIN = 2,
-    BODY_NUMBERS = 5,
+    COMPARED_NUMBERS = 10,
     SMOOTH = 1,
     DRY = 2,
     COUNT_JUMPS = 4,
@@ -44,6 +43,11 @@ enum {
 static const float SEEN_FRACTION = 64.0f, QUICK_SHARE = 0.8f, LEAST_NOISE = 0.7f, PER_SQUARE = 1.0f / (SIDE * SIDE);
 
 typedef uint8_t cell;
+
+/* The box, and what `MotionRegion` has, in its order; at which cell the longest path ends. */
+typedef struct {
+    int32_t x0, y0, x1, y1, cells, longest, dwell, total_dwell, settled, smallest, last_at;
+} region;
 
 /* agent/recorder/motion_kernel.py has the same fields in the same order. */
 typedef struct {
@@ -56,14 +60,14 @@ typedef struct {
     float *light, *residual;
     cell *differing, *path, *dwell, *unchanged, *changing, *previous;
     uint16_t *age;
-    float *scene, *scene_threshold;
+    float *scene, *scene_threshold, *scene_structure;
     cell *then, *body;
-    float *scratch; /* (2, rows, columns) */
+    float *scratch; /* (3, rows, columns) */
     const int32_t *smallest_cells;
-    cell *marks;      /* (2, rows, columns) */
-    uint16_t *queue;  /* (rows × columns) */
-    int64_t *regions; /* (MOST_REGIONS, REGION_NUMBERS) */
-    int64_t *found;   /* (BODY_NUMBERS,) */
+    cell *marks;     /* (3, rows, columns) */
+    uint16_t *queue; /* (rows × columns) */
+    region *regions; /* (MOST_REGIONS + 1,) */
+    double *sums;    /* (COMPARED_NUMBERS,) */
 } grids;
 
 /* ---- small things */
@@ -218,29 +222,28 @@ EXPORT int64_t doorward_look(grids *g, void *array, int32_t plan, int32_t jump_l
 
 /* ---- differ */
 
-/* Sums over SIDE×SIDE cells of exact numbers: down by adding and taking away rows, across in four additions.  There is
- * room for whole vectors beyond the last column; what is computed there is not used. */
+/* Sums of exact numbers over squares of 5×5 cells (`half` is 2) or SIDE×SIDE (HALF): down by adding and taking away rows,
+ * across in few additions.  There is room for whole vectors beyond the last column; what is computed there is not used. */
 typedef struct {
     float down[MAX_COLUMNS + 2 * HALF + 16], two[MAX_COLUMNS + 2 * HALF + 16], four[MAX_COLUMNS + 2 * HALF + 16];
 } squares;
 
-static void sum_squares(const float *restrict in, int rows, int columns, int stride, float *restrict out) {
+static void sum_squares(const float *restrict in, int rows, int columns, int stride, int half, float *restrict out) {
     squares s;
-    float *restrict down = s.down, *restrict two = s.two, *restrict four = s.four, *middle = down + HALF;
-    int width = (columns + 2 * HALF + 7) & ~7;
+    float *restrict down = s.down, *restrict two = s.two, *restrict four = s.four, *middle = down + half;
+    int width = (columns + 2 * half + 7) & ~7, left[HALF], right[HALF];
+    for (int k = 0; k < half; k++) left[k] = mirrored(-1 - k, columns), right[k] = mirrored(columns + k, columns);
     memset(&s, 0, sizeof s);
-    for (int y = -2 * HALF; y < rows; y++) {
-        const float *enters = in + mirrored(y + HALF, rows) * stride, *leaves = in + mirrored(y - HALF, rows) * stride;
+    for (int y = -2 * half; y < rows; y++) {
+        const float *enters = in + mirrored(y + half, rows) * stride, *leaves = in + mirrored(y - half, rows) * stride;
         for (int x = 0; x < columns; x++) middle[x] += enters[x];
         if (y < 0) continue;
-        for (int k = 1; k <= HALF; k++) {
-            middle[-k] = middle[mirrored(-k, columns)];
-            middle[columns - 1 + k] = middle[mirrored(columns - 1 + k, columns)];
-        }
+        for (int k = 0; k < half; k++) middle[-1 - k] = middle[left[k]], middle[columns + k] = middle[right[k]];
         for (int x = 0; x < width; x++) two[x] = down[x] + down[x + 1];
         for (int x = 0; x < width; x++) four[x] = two[x] + two[x + 2];
         float *restrict to = out + y * stride;
-        for (int x = 0; x < columns; x++) to[x] = four[x] + four[x + 4] + two[x + 8] + down[x + 10];
+        for (int x = 0; x < columns; x++)
+            to[x] = four[x] + (half == HALF ? four[x + 4] + two[x + 8] + down[x + 10] : down[x + 4]);
         for (int x = 0; x < columns; x++) middle[x] -= leaves[x];
     }
 }
@@ -266,7 +269,7 @@ static void take_out_light(const grids *g, const cell *restrict frame, const flo
                            float *restrict light, float *restrict residual) {
     int cells = rows * g->columns;
     for (int i = 0; i < cells; i++) residual[i] = (float)frame[i] - scene[i];
-    sum_squares(residual, rows, g->columns, g->columns, light);
+    sum_squares(residual, rows, g->columns, g->columns, HALF, light);
     for (int i = 0; i < cells; i++) {
         light[i] *= PER_SQUARE;
         residual[i] = magnitude(residual[i] - light[i]);
@@ -288,7 +291,9 @@ EXPORT int32_t doorward_differ(grids *g, int32_t beside_scene) {
     take_out_light(g, frame, seen, g->rows, g->light, g->residual);
     /* The local mean of a small bright thing is a halo around it: what equals the background is no thing. */
     for (int i = 0; i < cells; i++) marks[i] = distance(frame[i], mean[i]) > threshold[i] ? 255 : 0;
-    if (exceed(g->residual, g->threshold, marks, cells) && beside_scene) {
+    memset(g->differing, 0, (size_t)(unsigned)cells);
+    if (!exceed(g->residual, g->threshold, marks, cells)) return 0;
+    if (beside_scene) {
         /* Only the rows about what is marked. Means near the ends are wrong, and not used. */
         int top = 0, end = g->rows, columns = g->columns;
         while (!count_set(marks + top * columns, columns)) top++;
@@ -375,9 +380,10 @@ EXPORT int32_t doorward_follow(grids *g, const following *rates, int32_t spares_
         mean[i] = (mean[i] + step) + lit;
     }
     memset(near, 0, (size_t)(unsigned)cells);
-    if (spares_objects) dilate(differing, g->rows, g->columns, g->columns, 2, near);
+    if (spares_objects && count_set(differing, cells)) dilate(differing, g->rows, g->columns, g->columns, 2, near);
     for (int i = 0; i < cells; i++) {
-        float factor = (residual[i] > noise[i]) & !near[i] ? by.noise_rise : by.noise_fall, next = noise[i] * factor;
+        float factor = residual[i] > noise[i] ? by.noise_rise : by.noise_fall;
+        float next = noise[i] * (near[i] ? by.noise_fall : factor);
         noise[i] = next > LEAST_NOISE ? next : LEAST_NOISE;
         noisy += residual[i] > noise_level;
     }
@@ -468,20 +474,16 @@ EXPORT int32_t doorward_track(grids *g, int32_t elapsed_frames, int32_t fresh_af
 
 /* ---- regions */
 
-typedef struct {
-    int x0, y0, x1, y1, cells, longest, last_at, dwell, total_dwell, settled;
-} region;
-
-static const region NOTHING = {.x0 = MAX_COLUMNS, .y0 = MAX_ROWS};
+static const region NOTHING = {.x0 = MAX_COLUMNS, .y0 = MAX_ROWS, .smallest = INT32_MAX};
 
 /* Adds to `r` what hangs together with `start` in `mask`, which is nonzero there, and takes it out of `mask`. */
 static void fill(const grids *g, cell *restrict mask, int start, int settled_frames, region *r) {
     int rows = g->rows, columns = g->columns, taken = 0, known = 0;
-    uint16_t *queue = g->queue;
-    queue[known++] = (uint16_t)start;
+    uint16_t *queue = g->queue; /* row and column in a byte each, which saves a division */
+    queue[known++] = (uint16_t)((start / columns) << 8 | start % columns);
     mask[start] = 0;
     while (taken < known) {
-        int at = queue[taken++], y = at / columns, x = at - y * columns;
+        int y = queue[taken] >> 8, x = queue[taken++] & 255, at = y * columns + x;
         r->x0 = smaller(r->x0, x);
         r->y0 = smaller(r->y0, y);
         r->x1 = larger(r->x1, x + 1);
@@ -495,10 +497,9 @@ static void fill(const grids *g, cell *restrict mask, int start, int settled_fra
         r->settled += g->unchanged[at] > settled_frames;
         for (int v = larger(0, y - 1); v <= smaller(rows - 1, y + 1); v++)
             for (int u = larger(0, x - 1); u <= smaller(columns - 1, x + 1); u++) {
-                int next = v * columns + u;
-                if (!mask[next]) continue;
-                mask[next] = 0;
-                queue[known++] = (uint16_t)next;
+                if (!mask[v * columns + u]) continue;
+                mask[v * columns + u] = 0;
+                queue[known++] = (uint16_t)(v << 8 | u);
             }
     }
     r->cells += known;
@@ -511,7 +512,7 @@ static int comes_before(const region *a, const region *b) {
 /* Writes `regions`; how many. */
 EXPORT int32_t doorward_regions(grids *g, int32_t least_path, int32_t least_cells, int32_t settled_frames) {
     int cells = g->rows * g->columns, count = 0;
-    region best[MOST_REGIONS + 1];
+    region *best = g->regions;
     memcpy(g->marks, g->differing, (size_t)(unsigned)cells);
     for (int at = 0; at < cells; at++) {
         if (g->path[at] < least_path || !g->marks[at]) continue;
@@ -523,36 +524,35 @@ EXPORT int32_t doorward_regions(grids *g, int32_t least_path, int32_t least_cell
         best[place] = r;
         count = smaller(count + 1, MOST_REGIONS);
     }
-    for (int i = 0; i < count; i++) {
-        const region *r = &best[i];
-        int64_t *out = g->regions + (ptrdiff_t)i * REGION_NUMBERS;
-        int32_t smallest = INT32_MAX;
+    for (region *r = best; r < best + count; r++)
         for (int y = r->y0; y < r->y1; y++)
-            for (int x = r->x0; x < r->x1; x++) smallest = smaller(smallest, g->smallest_cells[y * g->columns + x]);
-        int64_t numbers[] = {r->x0, r->y0, r->x1, r->y1, r->cells,
-                             r->longest, r->dwell, r->total_dwell, r->settled, smallest};
-        memcpy(out, numbers, sizeof numbers);
-    }
+            for (int x = r->x0; x < r->x1; x++) r->smallest = smaller(r->smallest, g->smallest_cells[y * g->columns + x]);
     return count;
 }
 
 /* ---- a visitor who is looked after */
 
-/* Writes `body` within the window, and `found`: cells that differ, and the box around those and their neighbours. */
-EXPORT int32_t doorward_find_body(grids *g, int32_t left, int32_t top, int32_t right, int32_t bottom, int32_t x0,
-                                  int32_t y0, int32_t x1, int32_t y1, float least) {
+/* Writes `body` within the window, and as a region the box around it; returns how many of its cells differ, and in the
+ * upper half how many have changed by more than `limit`. */
+EXPORT int64_t doorward_find_body(grids *g, int32_t left, int32_t top, int32_t right, int32_t bottom, int32_t x0,
+                                  int32_t y0, int32_t x1, int32_t y1, float least, double limit) {
     int stride = g->columns, origin = top * stride + left, rows = bottom - top, columns = right - left;
-    int cells = g->rows * g->columns;
-    const cell *frame = frame_of(g) + origin;
+    int cells = g->rows * g->columns, spread = (int)(limit * (rows * columns)), total = 0, count = 0;
+    int64_t changed = 0;
+    const cell *frame = frame_of(g) + origin, *then = g->then + origin;
     const float *scene = g->scene + origin, *thresholds = g->scene_threshold + origin;
-    float *difference = g->scratch + origin, *sums = g->scratch + cells + origin;
-    cell *body = g->body + origin, *left_over = g->marks, *differs = g->marks + cells + origin;
+    float *restrict difference = g->scratch + origin, *restrict sums = g->scratch + cells + origin;
+    cell *restrict body = g->body + origin, *left_over = g->marks, *restrict differs = g->marks + cells + origin;
+    region *r = g->regions;
+    *r = NOTHING;
     for (int y = 0; y < rows; y++)
-        for (int x = 0; x < columns; x++) difference[y * stride + x] = (float)frame[y * stride + x] - scene[y * stride + x];
-    sum_squares(difference, rows, columns, stride, sums);
+        for (int at = y * stride; at < y * stride + columns; at++) {
+            difference[at] = (float)frame[at] - scene[at];
+            total += frame[at] - then[at];
+        }
+    sum_squares(difference, rows, columns, stride, HALF, sums);
     for (int y = 0; y < rows; y++)
-        for (int x = 0; x < columns; x++) {
-            int at = y * stride + x;
+        for (int at = y * stride; at < y * stride + columns; at++) {
             float residual = magnitude(difference[at] - sums[at] * PER_SQUARE);
             float threshold = thresholds[at] > least ? thresholds[at] : least;
             differs[at] = (residual > threshold) & (magnitude(difference[at]) > QUICK_SHARE * threshold) ? 255 : 0;
@@ -560,20 +560,54 @@ EXPORT int32_t doorward_find_body(grids *g, int32_t left, int32_t top, int32_t r
     memset(left_over, 0, (size_t)(unsigned)cells);
     dilate(differs, rows, columns, stride, 1, left_over + origin);
     for (int y = 0; y < rows; y++) memcpy(body + y * stride, left_over + origin + y * stride, (size_t)columns);
-    int64_t count = 0;
-    region r = NOTHING;
     for (int y = y0; y < y1; y++)
         for (int x = x0; x < x1; x++)
-            if (left_over[y * stride + x]) fill(g, left_over, y * stride + x, 255, &r);
+            if (left_over[y * stride + x]) fill(g, left_over, y * stride + x, 255, r);
     for (int y = 0; y < rows; y++)
-        for (int x = 0; x < columns; x++) {
-            int at = y * stride + x;
+        for (int at = y * stride; at < y * stride + columns; at++) {
+            int beyond = rows * columns * (frame[at] - then[at]) - total;
             body[at] &= (cell)(left_over[origin + at] ? 0 : 255);
             count += (body[at] & differs[at]) & 1;
+            changed += ((beyond > spread) | (beyond < -spread)) & body[at];
         }
-    int64_t numbers[BODY_NUMBERS] = {count, r.x0, r.y0, r.x1, r.y1};
-    memcpy(g->found, numbers, sizeof numbers);
-    return r.cells > 0;
+    return changed << 32 | count;
+}
+
+/* Writes `sums`.  The mean of 5×5 cells is taken within the window, the structure over the whole picture. */
+EXPORT void doorward_compare_body(grids *g, int32_t left, int32_t top, int32_t right, int32_t bottom,
+                                  int32_t beside_scene) {
+    int stride = g->columns, origin = top * stride + left, rows = bottom - top, columns = right - left;
+    int cells = g->rows * stride, whole = 0, whole_before = 0; /* the latter in 64ths */
+    const cell *frame = frame_of(g), *body = g->body + origin;
+    const float *before = (beside_scene ? g->scene : g->seen) + origin, *structure = g->scene_structure + origin;
+    float *now = g->scratch + origin, *around_now = now + cells, *around_before = now + 2 * cells;
+    cell *restrict most = g->marks, *restrict inverse = most + cells, *restrict least = most + 2 * cells;
+    double *sums = g->sums;
+    memset(sums, 0, COMPARED_NUMBERS * sizeof *sums);
+    for (int i = 0; i < cells; i++) inverse[i] = (cell)~frame[i];
+    dilate(frame, g->rows, stride, stride, 1, most);
+    dilate(inverse, g->rows, stride, stride, 1, least);
+    for (int i = 0; i < cells; i++) most[i] = (cell)(most[i] - (cell)~least[i]);
+    for (int i = 0; i < cells; i++) whole += most[i];
+    for (int i = 0; i < cells; i++) whole_before += (int32_t)(g->scene_structure[i] * SEEN_FRACTION);
+    for (int y = 0; y < rows; y++)
+        for (int at = y * stride; at < y * stride + columns; at++) {
+            now[at] = frame[origin + at];
+            inverse[origin + at] = (cell)~body[at];
+        }
+    dilate(inverse + origin, rows, columns, stride, 1, least + origin);
+    sum_squares(now, rows, columns, stride, 2, around_now);
+    sum_squares(before, rows, columns, stride, 2, around_before);
+    for (int y = 0; y < rows; y++)
+        for (int at = y * stride; at < y * stride + columns; at++) {
+            if (!body[at]) continue;
+            double here = 25.0f * now[at] - around_now[at], then = 25.0f * before[at] - around_before[at];
+            int within = !least[origin + at];
+            sums[0] += 1, sums[1] += here * here, sums[2] += then * then, sums[3] += here * then;
+            sums[4 + within] += most[origin + at], sums[7 + within] += structure[at];
+        }
+    sums[6] = whole - sums[4] - sums[5];
+    sums[9] = whole_before / (double)SEEN_FRACTION - sums[7] - sums[8];
 }
 
 /* ---- what this is */
@@ -582,4 +616,4 @@ EXPORT const char *doorward_motion_source(void) { return SOURCE_SHA256; }
 
 EXPORT int32_t doorward_motion_grids_bytes(void) { return (int32_t)sizeof(grids); }
 
-_Static_assert(MAX_ROWS * MAX_COLUMNS <= UINT16_MAX, "the queue counts cells in 16 bits");
+_Static_assert(MAX_ROWS <= 256 && MAX_COLUMNS <= 256, "the queue has a byte for a row and one for a column");

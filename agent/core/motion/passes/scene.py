@@ -129,7 +129,7 @@ class ScenePasses:
     def _follow_noise(self, following: BackgroundUpdate, spares_objects: bool) -> None:
         grids, mask = self._grids, self._mask
         cv2.compare(grids.residual, grids.cell_noise, cv2.CMP_GT, mask)
-        if spares_objects:
+        if spares_objects and cv2.countNonZero(grids.differing):
             cv2.dilate(grids.differing, _OBJECT_REACH, self._low)
             cv2.bitwise_not(self._low, self._low)
             cv2.bitwise_and(mask, self._low, mask)

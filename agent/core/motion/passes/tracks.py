@@ -6,11 +6,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.motion.grids import Cells, Grid, Grids
+from agent.core.motion.grids import NEIGHBOURS, Cells, Grid, Grids
 from agent.core.motion.passes import FAR_GAIN, FAR_REACHES, MOST_REGIONS, SOLID_CELLS, CellBox, MotionRegion
 from agent.core.motion.passes.scene import QUICK_SHARE, ScenePasses, local_mean
 
 __all__ = ["TrackPasses"]
+
+_TIMES_25_BEYOND_MEAN = np.full((5, 5), -1, np.float32)
+_TIMES_25_BEYOND_MEAN[2, 2] = 24
 
 
 class TrackPasses(ScenePasses):
@@ -63,21 +66,43 @@ class TrackPasses(ScenePasses):
             self._region(labels, label, statistics[label].tolist(), settled_frames) for label in wanted[:MOST_REGIONS]
         )
 
-    def find_body(self, window: CellBox, seed: CellBox, least: float) -> tuple[int, CellBox | None]:
+    def find_body(self, window: CellBox, seed: CellBox, least: float, limit: float) -> tuple[int, int, CellBox | None]:
         grids, (left, top, right, bottom), (x0, y0, x1, y1) = self._grids, window, seed
         here = np.s_[top:bottom, left:right]
         difference: Grid = grids.frame[here] - grids.scene[here]
         residual = np.abs(difference - local_mean(difference))
         threshold = np.maximum(grids.scene_threshold[here], np.float32(least))
         differs = (residual > threshold) & (np.abs(difference) > np.float32(QUICK_SHARE) * threshold)
-        touching = cv2.dilate(differs.astype(np.uint8), self._reach(1))
-        _, labels = cv2.connectedComponents(touching)
-        inside = [label for label in np.unique(labels[y0 - top : y1 - top, x0 - left : x1 - left]) if label]
-        hides = np.isin(labels, inside)
+        touching = cv2.dilate(differs.astype(np.uint8), NEIGHBOURS)
+        count, labels = cv2.connectedComponents(touching)
+        inside = np.zeros(count, np.bool_)
+        inside[labels[y0 - top : y1 - top, x0 - left : x1 - left]] = True
+        inside[0] = False  # what does not differ
+        hides = inside[labels]
         grids.body[here] = np.where(hides, 255, 0)
         x, y, width, height = cv2.boundingRect(grids.body[here])
-        box = (left + x, top + y, left + x + width, top + y + height) if inside else None
-        return int(np.count_nonzero(differs[hides])), box
+        box = (left + x, top + y, left + x + width, top + y + height) if width else None
+        change = cv2.subtract(grids.frame[here], grids.then[here], dtype=cv2.CV_16S)
+        # In integers: |size × change - total| > spread, so that the answer is the same on each machine.
+        total, spread = int(cv2.sumElems(change)[0]), int(limit * hides.size)
+        still = cv2.inRange(change, -((spread - total) // hides.size), (total + spread) // hides.size)
+        fidgets = cv2.countNonZero(cv2.subtract(grids.body[here], still))
+        return int(np.count_nonzero(differs[hides])), fidgets, box
+
+    def compare_body(self, window: CellBox, beside_scene: bool) -> list[float]:
+        grids, (x0, y0, x1, y1) = self._grids, window
+        here = np.s_[y0:y1, x0:x1]
+        body = grids.body[here]
+        within = np.asarray(cv2.erode(body, NEIGHBOURS), np.uint8)
+        outline, is_body = body - within, body.view(np.bool_)
+        pictures = grids.frame, grids.scene if beside_scene else grids.seen
+        # Products of these numbers need 34 bits and their sums 47: exact in float64, and not in float32.
+        now, before = (_beyond_mean(picture[here])[is_body].astype(np.float64) for picture in pictures)
+        sums = [len(now), *(float(np.vdot(one, other)) for one, other in ((now, now), (before, before), (now, before)))]
+        for structure in (cv2.morphologyEx(grids.frame, cv2.MORPH_GRADIENT, NEIGHBOURS), grids.scene_structure):
+            parts = [cv2.norm(structure[here], cv2.NORM_L1, part) for part in (outline, within)]
+            sums += [*parts, cv2.sumElems(structure)[0] - sum(parts)]
+        return sums
 
     def _region(
         self, labels: npt.NDArray[np.int32], label: int, extent: list[int], settled_frames: int
@@ -116,3 +141,8 @@ class TrackPasses(ScenePasses):
         if cells not in self._reaches:
             self._reaches[cells] = np.ones((2 * cells + 1, 2 * cells + 1), np.uint8)
         return self._reaches[cells]
+
+
+def _beyond_mean(picture: Cells | Grid) -> Grid:
+    """25 times what remains without the mean of 5×5 cells, in whole 64ths."""
+    return np.asarray(cv2.filter2D(picture.astype(np.float32), -1, _TIMES_25_BEYOND_MEAN), np.float32)
