@@ -226,8 +226,10 @@ class Story:
         unit = f"probe-{name}"
         self.box.run("sh", "-c", 'printf %s "$1" > "/run/systemd/system/$0.service"', unit, text)
         self.box.run("systemctl", "daemon-reload")
-        self.box.run("systemctl", "start", unit)
-        said = self._probes_of(self.box.run("journalctl", "-u", unit, "-o", "cat", "--no-pager").stdout)
+        ended = self.box.run("systemctl", "start", unit, check=False).returncode
+        told = self.box.run("journalctl", "-u", unit, "-o", "cat", "--no-pager").stdout
+        assert ended == 0, f"{unit} ended with {ended}: {told[-2000:]}"
+        said = self._probes_of(told)
         free = self._probes_of(self.box.run(python, "-I", "/opt/probes.py", name).stdout)
         succeeded = [probe for probe, word in said.items() if word == "SUCCEEDED"]
         assert not succeeded, f"{name}: {succeeded}"
