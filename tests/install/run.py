@@ -80,7 +80,7 @@ WHOLE = "whole system in 426 MB"
 
 
 def main(arguments: list[str]) -> int:
-    suites = [word for word in arguments if word in SUITES]
+    suites = [suite for suite in SUITES if suite in arguments]  # each once: two of a name would share a container
     if not suites:
         raise SystemExit(__doc__)
     rest = [word for word in arguments if word not in SUITES]
