@@ -227,6 +227,7 @@ class Story:
         self.box.run("sh", "-c", 'printf %s "$1" > "/run/systemd/system/$0.service"', unit, text)
         self.box.run("systemctl", "daemon-reload")
         ended = self.box.run("systemctl", "start", unit, check=False).returncode
+        self.box.run("journalctl", "--sync")  # on a busy machine the journal is late
         told = self.box.run("journalctl", "-u", unit, "-o", "cat", "--no-pager").stdout
         assert ended == 0, f"{unit} ended with {ended}: {told[-2000:]}"
         said = self._probes_of(told)
