@@ -142,6 +142,7 @@ KEY = samples.requester().keys[0]
         (WideningKind.KEY, {"keys": (msgspec.structs.replace(KEY, until_s=KEY.until_s + 1),)}),
         (WideningKind.KEY, {"keys": (msgspec.structs.replace(KEY, from_s=KEY.from_s - 1),)}),
         (WideningKind.REGION, {"regions": (region(53.0, 9.0, 54.1, 11.0),)}),
+        (WideningKind.REGION, {"regions": (region(53.5, 9.5, 54.0, 10.0), region(53.0, 9.0, 54.1, 11.0))}),
         (WideningKind.LIMITS, {"limits": EntryLimits()}),
         (WideningKind.KIND, {"kind": Kind.FIRE}),
         (WideningKind.NAME, {"name": "Harbor Police"}),
@@ -166,6 +167,15 @@ def test_each_right_that_is_taken_away_needs_nobody(changes: dict[str, Any]) -> 
     new = entry(**changes)
     assert widenings(samples.bundle(), new) == ()
     assert narrowed(samples.bundle(), new) is new
+
+
+@pytest.mark.parametrize(
+    ("named", "kept"), [(samples.RECIPIENT, samples.RECIPIENT), (samples.REPLY, None), (None, None)]
+)
+def test_a_recipient_of_tips_stays_if_the_new_bundle_names_the_same(named: str | None, kept: str | None) -> None:
+    """A new name of the requester waits, so until then both bundles count."""
+    [left] = narrowed(entry(tips=samples.RECIPIENT), entry(tips=named, name="Harbor Police")).requesters
+    assert (left.name, left.tips) == (samples.requester().name, kept)
 
 
 def test_a_key_that_was_revoked_does_not_come_back_by_itself() -> None:
