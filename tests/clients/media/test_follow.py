@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Sequence
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 from agent.clients.media import region_tracks
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.face_covers import Followed
-from agent.clients.media.follow import follow_region, times
+from agent.clients.media.follow import _luma, follow_region, times
 from agent.clients.media.redact import cover_film, require_covered
-from agent.clients.media.region_tracks import RegionTracks, halved
+from agent.clients.media.region_tracks import WIDEST_PX, RegionTracks, halved
 from agent.core.vault.redactions import MOST_PLACES, WHOLE, Place, Redaction, RedactionKind, place_at
 from agent.errors import FormatError
 from tests.faces import film_of, scene, with_plate
@@ -270,3 +271,9 @@ def test_a_film_is_followed_in_the_process_with_limits_and_its_cover_hides_the_p
         assert media.follow([(film, 1600)], hand, 0, 1600) == found
         with pytest.raises(FormatError):
             media.follow([(b"no film", 1600)], hand, 0, 1600)
+
+
+@pytest.mark.parametrize(("width_px", "followed_px"), [(WIDEST_PX, WIDEST_PX), (WIDEST_PX + 2, WIDEST_PX // 2 + 1)])
+def test_a_picture_is_halved_only_if_it_is_too_wide(width_px: int, followed_px: int) -> None:
+    picture = np.full((48 * 3 // 2, width_px), 90, np.uint8)
+    assert _luma(av.VideoFrame.from_ndarray(picture, format="yuv420p")).shape[1] == followed_px
