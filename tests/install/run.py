@@ -195,9 +195,14 @@ def _results_alone() -> Iterator[None]:
 def _write_results(suite: str, rows: list[tuple[str, str, float]]) -> None:
     text = RESULTS.read_text() if RESULTS.exists() else "# Installation, as measured\n\n`make test-install`\n"
     today = datetime.datetime.now(datetime.UTC).date()
+    pattern = rf"\n## {suite}, amd64, nspawn.*?(?=\n## |\Z)"
+    before = re.search(pattern, text, flags=re.DOTALL)
     section = f"## {suite}, amd64, nspawn, {today}\n\n| step | result | s |\n|---|---|---|\n"
     section += "".join(f"| {name} | {said.splitlines()[0]} | {seconds:.0f} |\n" for name, said, seconds in rows)
-    text = re.sub(rf"\n## {suite}, amd64, nspawn.*?(?=\n## |\Z)", "", text, flags=re.DOTALL)
+    # These are written by other targets, and this run says nothing of them.
+    others = tuple(f"| {name} |" for name in (KILLS, QUICK_KILLS, POWER_CUTS) if name not in {row[0] for row in rows})
+    section += "".join(f"{line}\n" for line in (before[0] if before else "").splitlines() if line.startswith(others))
+    text = re.sub(pattern, "", text, flags=re.DOTALL)
     RESULTS.write_text(text.rstrip() + "\n\n" + section)
 
 
